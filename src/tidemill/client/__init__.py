@@ -1,0 +1,1 @@
+"""The rooms' verbs over HTTP."""

@@ -1,0 +1,199 @@
+"""The records that `tidemill.toml` is read into. A field here is a key there.
+
+Durations are seconds here and `"7d"`, `"90m"` or a number of seconds in the file.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from tidemill.core.tasks import Task
+
+
+class DatasetPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[datasets.NAME]`: where rows come from and what their columns are to a model.
+
+    Attributes:
+        source: A path or glob, relative to `tidemill.toml`.
+        label: The column to predict.
+        time: The column that says when a row happened.
+        key: The column that names a row.
+        ignore: Columns that never reach the model.
+        contract: Where the editable contract is kept, relative to `tidemill.toml`.
+    """
+
+    source: str
+    label: str | None = None
+    time: str | None = None
+    key: str | None = None
+    ignore: tuple[str, ...] = ()
+    contract: str | None = None
+
+
+class GateRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[models.NAME.gate]`, one metric: what a candidate must reach on held-out rows.
+
+    Attributes:
+        min: The smallest value accepted.
+        max: The largest value accepted.
+        beats_champion: Whether the candidate must not be worse than the live model.
+        confidence: How sure the paired test must be, 0.5 to 1.
+        tolerance: By how much it may be worse and still pass; the margin of non-inferiority.
+    """
+
+    min: float | None = None
+    max: float | None = None
+    beats_champion: bool = False
+    confidence: float = 0.95
+    tolerance: float = 0.0
+
+
+class RolloutPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[models.NAME.rollout]`: how a candidate that passed its gate gets the traffic.
+
+    Attributes:
+        strategy: `canary` in steps, `all-at-once`, or `manual` (waits for `tidemill promote`).
+        steps: The share of traffic at each step, in percent; the last is 100.
+        step_duration: How long each step is watched at least, in seconds.
+        min_requests: How many predictions a step needs before it is judged.
+        max_error_rate: The share of failed requests that rolls back at once.
+        metric: The realised metric that is compared with the champion's.
+        confidence: How sure the sequential test must be before it rolls back or promotes.
+        deadline: After this long a step that could not be judged follows `on_deadline`.
+        on_deadline: What happens when labels never come.
+    """
+
+    strategy: Literal["canary", "all-at-once", "manual"] = "canary"
+    steps: tuple[float, ...] = (5.0, 25.0, 100.0)
+    step_duration: float = 3600.0
+    min_requests: int = 100
+    max_error_rate: float = 0.02
+    metric: str | None = None
+    confidence: float = 0.95
+    deadline: float = 7 * 86400.0
+    on_deadline: Literal["promote", "rollback", "wait"] = "promote"
+
+
+class RetrainPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[models.NAME.retrain]`: what starts the pipeline.
+
+    Attributes:
+        on: `new-data`, `drift`, `performance`, or `schedule: CRON` (UTC).
+        cooldown: How long after a run started no other is started automatically, in seconds.
+        min_new_rows: How many rows must have come since the last training.
+    """
+
+    on: tuple[str, ...] = ("drift", "performance")
+    cooldown: float = 7 * 86400.0
+    min_new_rows: int = 0
+
+
+class MonitorPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[models.NAME.monitor]`: how predictions are watched.
+
+    Attributes:
+        window: The stretch of predictions judged together, in seconds.
+        block: The stretch that is one observation in calibration; windows are whole blocks.
+        segments: Columns by whose values quality is reported apart.
+        min_label_coverage: The share of labelled predictions below which quality is not judged.
+        drift_q: The false-discovery rate across columns.
+        min_effect: The least effect (KS or total variation distance) that counts as drift.
+        performance_drop: The least fall of the watched metric below its reference that counts.
+        label_delay: How long after a prediction its label is expected at the latest, in seconds.
+    """
+
+    window: float = 7 * 86400.0
+    block: float = 86400.0
+    segments: tuple[str, ...] = ()
+    min_label_coverage: float = 0.8
+    drift_q: float = 0.01
+    min_effect: float = 0.05
+    performance_drop: float = 0.02
+    label_delay: float = 86400.0
+
+
+class ServingPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[models.NAME.serving]`: the endpoint.
+
+    Attributes:
+        endpoint: The endpoint's name; the model's name where it is left out.
+        validate: Whether a request that breaks the contract is refused or only counted.
+        log: Which share of predictions is logged, 0 to 1.
+        redact: Columns that never reach the log.
+        durable: Whether a prediction is answered only when its log record is on disk.
+    """
+
+    endpoint: str | None = None
+    validate: Literal["refuse", "count"] = "refuse"
+    log: float = 1.0
+    redact: tuple[str, ...] = ()
+    durable: bool = False
+
+
+class AlertPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[alerts]`: who is told.
+
+    Attributes:
+        sinks: `log`, or `webhook: URL`.
+        min_severity: The least severity that is sent.
+    """
+
+    sinks: tuple[str, ...] = ("log",)
+    min_severity: Literal["info", "warning", "critical"] = "warning"
+
+
+class ModelPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[models.NAME]`: one model's whole life.
+
+    Attributes:
+        train: `MODULE:FUNCTION`, the user's training function.
+        dataset: The dataset it learns from.
+        task: Told from the label where it is left out.
+        window: How far back training rows reach, in seconds; all of them where it is left out.
+        holdout: How much of the newest data is kept for judging: seconds where the dataset has a
+            time column, else a share of the rows between 0 and 1.
+        refit: Whether a candidate that passed its gate is trained again on all rows, holdout
+            included, before it is registered.
+        params: Keyword arguments handed to the training function.
+        metrics: The metrics that are computed and shown; the first is the one that is watched.
+        threshold: The probability from which a binary model says yes.
+        positive: The label value that counts as yes; told from the data where it is left out.
+        seed: Handed to the training function where it takes `seed`, and to every resampling.
+        trust: Which models the control plane may unpickle.
+    """
+
+    train: str
+    dataset: str
+    task: Task | None = None
+    window: float | None = None
+    holdout: float = 0.2
+    refit: bool = True
+    params: dict[str, bool | int | float | str] = {}
+    metrics: tuple[str, ...] = ()
+    threshold: float = 0.5
+    positive: bool | int | str | None = None
+    seed: int = 0
+    trust: Literal["own", "signed", "never"] = "own"
+    gate: dict[str, GateRule] = {}
+    rollout: RolloutPolicy = RolloutPolicy()
+    retrain: RetrainPolicy = RetrainPolicy()
+    monitor: MonitorPolicy = MonitorPolicy()
+    serving: ServingPolicy = ServingPolicy()
+
+
+class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The whole of `tidemill.toml`.
+
+    Attributes:
+        project: The project's name; the folder's where it is left out.
+        datasets: By name.
+        models: By name.
+        alerts: Who is told.
+    """
+
+    project: str | None = None
+    datasets: dict[str, DatasetPolicy] = {}
+    models: dict[str, ModelPolicy] = {}
+    alerts: AlertPolicy = AlertPolicy()

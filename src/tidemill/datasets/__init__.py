@@ -1,0 +1,1 @@
+"""Dataset versions, contracts, validation and profiles."""

@@ -1,0 +1,1 @@
+"""The demonstration: the closed loop over a recorded year of flights."""

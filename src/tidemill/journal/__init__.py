@@ -1,0 +1,1 @@
+"""The corridor: the append-only list of facts, and subscriptions to it."""

@@ -1,0 +1,1 @@
+"""Edges between references, and questions over them. Knows references, never rooms."""

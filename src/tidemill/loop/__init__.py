@@ -1,0 +1,1 @@
+"""The controller: holds the policy against the state, decides, and writes down why."""

@@ -1,0 +1,1 @@
+"""Label join, detectors, realised and estimated performance, findings."""

@@ -1,0 +1,1 @@
+"""Steps, cache keys, gates, executors, and the supplied model pipeline."""

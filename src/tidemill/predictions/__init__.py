@@ -1,0 +1,1 @@
+"""The letterbox between serving and monitoring: prediction and label records in files."""

@@ -1,0 +1,1 @@
+"""Models, versions, aliases, approvals, and what was live when."""

@@ -1,0 +1,1 @@
+"""The data plane, its supervisor, rollouts, batch scoring and edge bundles."""

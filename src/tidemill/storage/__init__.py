@@ -1,0 +1,1 @@
+"""The cellar: a database with one writer, and content-addressed blobs."""

@@ -1,0 +1,1 @@
+"""Contract suites and fakes, public, for authors of plugins."""
