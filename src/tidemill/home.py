@@ -1,1 +1,1 @@
-"""Opens a home and builds every room with explicit arguments: the only file that names concrete parts."""
+"""Opens a home and builds every room: the only file that names concrete parts."""

@@ -1,0 +1,1 @@
+"""The data plane: bundles in, predictions out. Opens no database and needs no control plane."""
