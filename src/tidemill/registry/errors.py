@@ -1,0 +1,25 @@
+"""What can go wrong in the registry."""
+
+from __future__ import annotations
+
+from tidemill.core.errors import Conflict, NotFound, TidemillError, Usage
+
+
+class RegistryError(TidemillError):
+    """The branch of everything that goes wrong in the registry."""
+
+
+class ModelNotFound(RegistryError, NotFound):
+    """No model has that name."""
+
+
+class VersionNotFound(RegistryError, NotFound):
+    """The model has no such version or alias."""
+
+
+class BadAlias(RegistryError, Usage):
+    """The alias cannot be one."""
+
+
+class VersionRejected(RegistryError, Conflict):
+    """The version was rejected and cannot be given an alias."""

@@ -1,0 +1,72 @@
+"""Brings a database's tables up to date. Each room is an Alembic branch with one file a change."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from sqlalchemy import Engine, inspect, text
+
+from tidemill.storage.db.errors import DatabaseTooNew
+
+VERSIONS = Path(__file__).parent / "versions"
+_REVISION = re.compile(r"(?P<room>[a-z]+)_(?P<number>\d{4})\.py")
+
+
+def heads() -> set[str]:
+    """Return the newest revision of every room, from the names of the files."""
+    newest: dict[str, str] = {}
+    for path in sorted(VERSIONS.glob("*.py")):
+        match = _REVISION.fullmatch(path.name)
+        if match:
+            newest[match["room"]] = path.stem
+    return set(newest.values())
+
+
+def migrate(engine: Engine) -> None:
+    """Upgrade to every room's newest revision.
+
+    Alembic is imported only if there is something to do: opening a home that is up to date should
+    cost no more than one small query.
+
+    Raises:
+        DatabaseTooNew: The database knows revisions that this Tidemill does not.
+    """
+    present = _present(engine)
+    wanted = heads()
+    if present == wanted:
+        return
+    known = {path.stem for path in VERSIONS.glob("*.py")}
+    unknown = sorted(present - known)
+    if unknown:
+        raise DatabaseTooNew(
+            f"The home's database is at {', '.join(unknown)}, which this Tidemill does not know.",
+            expected=f"at most {', '.join(sorted(wanted))}",
+            hint="It was opened by a newer version: upgrade with `pip install -U tidemill`.",
+        )
+    _upgrade(engine)
+
+
+def _present(engine: Engine) -> set[str]:
+    with engine.connect() as connection:
+        if not inspect(connection).has_table("alembic_version"):
+            return set()
+        return set(connection.scalars(text("SELECT version_num FROM alembic_version")))
+
+
+def _upgrade(engine: Engine) -> None:
+    from alembic.migration import MigrationContext
+    from alembic.operations import Operations
+    from alembic.script import ScriptDirectory
+
+    scripts = ScriptDirectory(str(VERSIONS.parent), version_locations=[str(VERSIONS)])
+
+    def steps(revision: object, _context: MigrationContext) -> list[object]:
+        return list(scripts._upgrade_revs("heads", revision))  # type: ignore[arg-type]
+
+    with engine.begin() as connection:
+        context = MigrationContext.configure(
+            connection, opts={"fn": steps, "transactional_ddl": True}
+        )
+        with Operations.context(context):
+            context.run_migrations()
