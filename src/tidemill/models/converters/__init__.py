@@ -1,0 +1,1 @@
+"""Our own converters to ONNX, where the usual one is missing or not exact."""

@@ -1,0 +1,41 @@
+"""What can go wrong with models."""
+
+from __future__ import annotations
+
+from tidemill.core.errors import InvalidData, NotFound, Refused, TidemillError, UserCodeFailed
+
+
+class ModelsError(TidemillError):
+    """The branch of everything that goes wrong with models."""
+
+
+class InvalidInput(ModelsError, InvalidData):
+    """A request's values do not fit the model's signature.
+
+    Attributes:
+        column: Which column, where it is one.
+    """
+
+    def __init__(self, what: str, *, column: str = "", expected: str = "", hint: str = "") -> None:
+        super().__init__(what, expected=expected, hint=hint)
+        self.column = column
+
+
+class BundleNotFound(ModelsError, NotFound):
+    """There is no bundle in that folder."""
+
+
+class BundleDamaged(ModelsError, InvalidData):
+    """A bundle's files are not those that its manifest names."""
+
+
+class CannotBeSaved(ModelsError, UserCodeFailed):
+    """The object that the training function returned cannot be packed."""
+
+
+class NotTrusted(ModelsError, Refused):
+    """Loading the model would run code that the policy does not trust."""
+
+
+class NoTwin(ModelsError, NotFound):
+    """The model has no verified ONNX twin."""

@@ -1,0 +1,1 @@
+"""How each framework saves, loads and converts: a plugin a file."""

@@ -1,0 +1,41 @@
+"""Small real data, and contracts for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import polars as pl
+import pytest
+from sklearn import datasets
+
+from tidemill.core.contract import Column, Contract
+
+Table = tuple[pl.DataFrame, pl.Series]
+
+
+@pytest.fixture(scope="session")
+def load() -> Callable[[str], Table]:
+    """Read one of scikit-learn's bundled data sets as features and target."""
+
+    def read(name: str) -> Table:
+        bunch = getattr(datasets, f"load_{name}")()
+        names = [str(n).replace(" ", "_") for n in bunch.feature_names]
+        return pl.DataFrame(bunch.data, schema=names), pl.Series("target", bunch.target)
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def contract_of() -> Callable[[pl.DataFrame], Contract]:
+    """Infer the plainest contract of a frame."""
+
+    def infer(frame: pl.DataFrame) -> Contract:
+        kinds = {pl.String: "string", pl.Boolean: "bool", pl.Int64: "int"}
+        return Contract(
+            columns=tuple(
+                Column(name=name, type=kinds.get(type(dtype), "float"))  # type: ignore[arg-type]
+                for name, dtype in frame.schema.items()
+            )
+        )
+
+    return infer
