@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
 from tidemill.core.clock import SimulatedClock
 from tidemill.core.ids import Ids
+from tidemill.journal.service import Journal
+from tidemill.lineage.service import Lineage
+from tidemill.storage.blobs.local import LocalBlobs
+from tidemill.storage.db.engine import Database
 
 
 @pytest.fixture
@@ -21,3 +27,29 @@ def clock() -> SimulatedClock:
 def ids(clock: SimulatedClock) -> Ids:
     """Ids that are the same in every run of the tests."""
     return Ids(clock, random.Random(0))
+
+
+@pytest.fixture
+def db(tmp_path: Path) -> Iterator[Database]:
+    """An empty, migrated database."""
+    database = Database.open(f"sqlite:///{tmp_path}/tidemill.db")
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def blobs(tmp_path: Path) -> LocalBlobs:
+    """An empty blob store."""
+    return LocalBlobs(tmp_path / "blobs")
+
+
+@pytest.fixture
+def journal(db: Database, clock: SimulatedClock, ids: Ids) -> Journal:
+    """An empty journal."""
+    return Journal(db, clock, ids)
+
+
+@pytest.fixture
+def lineage(db: Database, clock: SimulatedClock) -> Lineage:
+    """An empty graph."""
+    return Lineage(db, clock)
