@@ -275,8 +275,10 @@ class Datasets:
     def _take(self, source: Source, contract: Contract | None, name: str = "") -> DataFile:
         """Check a batch and store its bytes; nothing refers to them yet."""
         name = name or _name(source)
-        is_frame = isinstance(source, pl.DataFrame)
-        frame = source.lazy() if is_frame else frames.scan(source, contract)
+        if isinstance(source, Path):
+            frame = frames.scan(source, contract)
+        else:
+            frame = source.lazy()
         if contract is not None:
             report = validate(frame, contract, now=self._clock.now(), name=name)
             if not report.passed:
