@@ -1,1 +1,253 @@
-"""Opens a home and builds every room: the only file that names concrete parts."""
+"""Opens a home and builds every room: the only file that names concrete parts.
+
+Rooms are built when they are first asked for, so that a command that only lists runs does not pay
+for a trainer.
+"""
+
+from __future__ import annotations
+
+import random
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from tidemill.core.clock import Clock, SystemClock
+from tidemill.core.errors import Conflict, NotFound, TidemillError
+from tidemill.core.ids import Ids
+from tidemill.core.policy import ModelPolicy, Policy
+from tidemill.core.policy.reader import read_policy
+from tidemill.journal.service import Journal
+from tidemill.lineage.service import Lineage
+from tidemill.storage.blobs.local import LocalBlobs
+from tidemill.storage.db.engine import Database
+from tidemill.storage.lock import OwnerLock
+
+if TYPE_CHECKING:
+    from tidemill.datasets.service import Datasets
+    from tidemill.loop.trainer import Trainer
+    from tidemill.pipelines.service import Pipelines
+    from tidemill.registry.records import ModelVersion
+    from tidemill.registry.service import Registry
+    from tidemill.tracking.service import Tracking
+
+FORMAT = 1
+POLICY = "tidemill.toml"
+DEFAULT = ".tidemill"
+
+
+class HomeError(TidemillError):
+    """The branch of everything that goes wrong with a home."""
+
+
+class HomeNotFound(HomeError, NotFound):
+    """There is no home, and none was to be made."""
+
+
+class HomeTooNew(HomeError, Conflict):
+    """The home was made by a newer Tidemill."""
+
+
+class HomeRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """What `home.json` says.
+
+    Attributes:
+        format: The version of the home's layout.
+        project: The project's folder, where it has one.
+    """
+
+    format: int = FORMAT
+    project: str | None = None
+
+
+class Home:
+    """An opened home. Whoever opened it owns it until `close`.
+
+    Args:
+        path: The folder.
+        record: What `home.json` says.
+        clock: Tells every room the time.
+        rng: Makes ids; a seeded one makes a simulation repeatable.
+        database: The database's URL; a file in the home where it is left out.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        record: HomeRecord,
+        *,
+        clock: Clock,
+        rng: random.Random | None,
+        database: str | None,
+    ) -> None:
+        self.path = path
+        self.record = record
+        self.clock = clock
+        self.ids = Ids(clock, rng)
+        self.lock = OwnerLock(path)
+        try:
+            self.db = Database.open(database or f"sqlite:///{path / 'tidemill.db'}")
+        except BaseException:
+            self.lock.release()
+            raise
+        self.blobs = LocalBlobs(path / "blobs")
+        self.journal = Journal(self.db, clock, self.ids)
+        self.lineage = Lineage(self.db, clock)
+
+    @classmethod
+    def open(
+        cls,
+        path: Path,
+        *,
+        clock: Clock | None = None,
+        rng: random.Random | None = None,
+        project: Path | None = None,
+        database: str | None = None,
+        create: bool = True,
+    ) -> Home:
+        """Open a home, and own it.
+
+        Args:
+            path: The folder.
+            clock: Tells every room the time; the machine's where it is left out.
+            rng: Makes ids; the machine's randomness where it is left out.
+            project: The project's folder; remembered. Where it is left out, the one remembered,
+                or else the folder that the home lies in, if it has a policy.
+            database: The database's URL; a file in the home where it is left out.
+            create: Whether a home is made where there is none.
+
+        Raises:
+            HomeNotFound: There is none, and none was to be made.
+            HomeTooNew: It was made by a newer Tidemill.
+            HomeOwned: Another process owns it.
+        """
+        path = path.absolute()
+        if not create and not (path / "home.json").exists():
+            raise HomeNotFound(
+                f"There is no home at {path}.",
+                hint="Make a project with `tidemill init`, or name a home with --home.",
+            )
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        record = _record(path, project)
+        return cls(path, record, clock=clock or SystemClock(), rng=rng, database=database)
+
+    def close(self) -> None:
+        """Finish every write and give the home up."""
+        if "pipelines" in self.__dict__:
+            self.pipelines.close()
+        self.db.close()
+        self.lock.release()
+
+    def __enter__(self) -> Home:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def project(self) -> Path | None:
+        """The project's folder, where it has one."""
+        return None if self.record.project is None else Path(self.record.project)
+
+    @property
+    def policy(self) -> Policy:
+        """What the project's `tidemill.toml` says now.
+
+        Raises:
+            BadPolicy: It cannot be read.
+        """
+        if self.project is None or not (self.project / POLICY).exists():
+            return Policy()
+        path = self.project / POLICY
+        return read_policy(path.read_text("utf-8"), filename=str(path))
+
+    @property
+    def predictions_folder(self) -> Path:
+        """Where the letterbox lies."""
+        return self.path / "predictions"
+
+    @cached_property
+    def datasets(self) -> Datasets:
+        """Versions of tables."""
+        from tidemill.datasets.service import Datasets
+
+        return Datasets(self.db, self.blobs, self.journal, self.clock)
+
+    @cached_property
+    def tracking(self) -> Tracking:
+        """Experiments and runs."""
+        from tidemill.tracking.service import Tracking
+
+        return Tracking(self.db, self.blobs, self.journal, self.clock, self.ids)
+
+    @cached_property
+    def registry(self) -> Registry:
+        """Models and their versions."""
+        from tidemill.registry.service import Registry
+
+        return Registry(self.db, self.journal, self.lineage, self.clock)
+
+    @cached_property
+    def pipelines(self) -> Pipelines:
+        """Pipeline runs."""
+        from tidemill.pipelines.service import Pipelines
+
+        return Pipelines(
+            self.db,
+            self.blobs,
+            self.path / "blobs",
+            self.tracking,
+            self.journal,
+            self.clock,
+            self.path / "runs",
+        )
+
+    @cached_property
+    def trainer(self) -> Trainer:
+        """Makes models by the policy."""
+        from tidemill.loop.trainer import Trainer
+
+        return Trainer(
+            policy=self.policy,
+            project=self.project,
+            bundles=self.path / "bundles",
+            scratch=self.path / "runs",
+            blobs=self.blobs,
+            journal=self.journal,
+            lineage=self.lineage,
+            datasets=self.datasets,
+            registry=self.registry,
+            pipelines=self.pipelines,
+            roll_out=self._roll_out,
+            clock=self.clock,
+            ids=self.ids,
+        )
+
+    def _roll_out(
+        self, version: ModelVersion, policy: ModelPolicy, *, actor: str, cause: str | None
+    ) -> str:
+        return "nothing yet"
+
+
+def _record(path: Path, project: Path | None) -> HomeRecord:
+    file = path / "home.json"
+    known: HomeRecord | None = None
+    if file.exists():
+        known = msgspec.json.decode(file.read_bytes(), type=HomeRecord)
+        if known.format > FORMAT:
+            raise HomeTooNew(
+                f"The home {path} has format {known.format}.",
+                expected=f"at most {FORMAT}",
+                hint="It was opened by a newer version: upgrade with `pip install -U tidemill`.",
+            )
+    if project is None and known is not None and known.project is not None:
+        return known
+    if project is None and (path.parent / POLICY).exists():
+        project = path.parent
+    record = HomeRecord(project=None if project is None else str(project.absolute()))
+    if record != known:
+        draft = file.with_suffix(".part")
+        draft.write_bytes(msgspec.json.encode(record))
+        draft.replace(file)
+    return record

@@ -1,8 +1,8 @@
 """A first contract from data, meant to be edited by people.
 
 It is cautious on purpose: a rule that the next honest batch breaks teaches people to switch rules
-off. Types and roles are taken from the data; a range only where a column is never negative; a set
-of values only for the label.
+off. Types and roles are taken from the data, and the set of values of the label; ranges are left to
+people, since a first day in January says nothing of July.
 """
 
 from __future__ import annotations
@@ -61,14 +61,11 @@ def _column(values: pl.Series, roles: dict[str, Role]) -> Column:
     role = roles.get(values.name, "feature")
     if kind is None or (role == "feature" and kind in {"datetime", "date"}):
         role, kind = "ignored", kind or "string"
-    number = kind in {"int", "float"} and len(values) > 0
-    low = values.drop_nulls().min() if number else None
     return Column(
         name=values.name,
         type=kind,
         role=role,
         nullable=role in {"feature", "ignored"} or values.null_count() > 0,
-        min=0.0 if role == "feature" and isinstance(low, int | float) and low >= 0 else None,
         values=_classes(values) if role == "label" and kind in {"string", "bool"} else None,
     )
 

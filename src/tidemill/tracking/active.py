@@ -32,7 +32,7 @@ class RunSink(Protocol):
         """Keep a batch, whole or not at all."""
         ...
 
-    def log_artifact(self, run_id: str, path: str, source: bytes | Path) -> None:
+    def log_artifact(self, run_id: str, path: str, source: bytes | Path) -> object:
         """Keep a file."""
         ...
 

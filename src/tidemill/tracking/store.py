@@ -7,8 +7,8 @@ column of SQLite would turn into NULL.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-import msgspec
 from sqlalchemy import (
     BigInteger,
     Column,
@@ -165,9 +165,8 @@ def set_tags(connection: Connection, run_id: str, entries: Sequence[Tag]) -> Non
 
 def add_params(connection: Connection, run_id: str, entries: Sequence[Param]) -> Param | None:
     """Keep params; return the first that was known with another value, and keep none then."""
-    known = dict(
-        connection.execute(select(params.c.key, params.c.value).filter_by(run_id=run_id)).tuples()
-    )
+    query = select(params.c.key, params.c.value).filter_by(run_id=run_id)
+    known: dict[str, str] = {row.key: row.value for row in connection.execute(query)}
     fresh = []
     for entry in entries:
         if known.get(entry.key, entry.value) != entry.value:
@@ -185,14 +184,12 @@ def read_runs(connection: Connection, *where: object, limit: int | None = None) 
     query = select(runs).where(*where).order_by(runs.c.started.desc(), runs.c.id.desc())  # type: ignore[arg-type]
     rows = connection.execute(query.limit(limit)).all()
     ids = [row.id for row in rows]
-    logged = {
+    logged: dict[str, dict[str, Any]] = {
         name: _by_run(connection, table, ids)
         for name, table in (("metrics", latest), ("params", params), ("tags", tags))
     }
     return [
-        msgspec.convert(
-            {**row._mapping} | {name: found.get(row.id, {}) for name, found in logged.items()}, Run
-        )
+        Run(**row._mapping, **{name: found.get(row.id, {}) for name, found in logged.items()})
         for row in rows
     ]
 

@@ -1,0 +1,130 @@
+"""How good a bundle is on held-out rows, through the very graph that would serve."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from tidemill.models.metrics import evaluate
+from tidemill.models.records import Signature
+from tidemill.models.session import OnnxModel
+from tidemill.pipelines.comparison import Answers
+from tidemill.pipelines.records import Evaluation, Slice
+
+MOST_SLICES = 20
+LEAST_ROWS = 30
+_CALLS = 300
+
+
+def answers_of(bundle: Path, rows: pl.DataFrame) -> tuple[Answers, Signature]:
+    """Return what a bundle's twin says of rows, values outside the contract included."""
+    model = OnnxModel(bundle, refuse_out_of_contract=False)
+    names = [c.name for c in model.signature.features]
+    said = model.predict({name: _values(rows[name]) for name in names})
+    return Answers(said.values, said.scores), model.signature
+
+
+def evaluate_bundle(
+    bundle: Path, rows: pl.DataFrame, label: str, metrics: Sequence[str], segments: Sequence[str]
+) -> Evaluation:
+    """Measure a bundle.
+
+    Args:
+        bundle: Its folder.
+        rows: Held-out rows with the label.
+        label: The label's column.
+        metrics: Which metrics; all of the task's where it is empty.
+        segments: Columns by whose values quality is reported apart.
+    """
+    answers, signature = answers_of(bundle, rows)
+    labels = label_array(rows[label])
+    p50, p99 = _latency(bundle, rows)
+    return Evaluation(
+        rows=rows.height,
+        metrics=_metrics(signature, labels, answers, metrics),
+        slices=tuple(_slices(rows, segments, signature, labels, answers, metrics)),
+        latency_p50_ms=p50,
+        latency_p99_ms=p99,
+    )
+
+
+def label_array(labels: pl.Series) -> NDArray[Any]:
+    """Return labels as an array that compares with a signature's classes."""
+    if isinstance(labels.dtype, pl.String | pl.Categorical | pl.Enum):
+        return np.array(labels.cast(pl.String).to_list(), dtype=object)
+    return labels.to_numpy()
+
+
+def _metrics(
+    signature: Signature, labels: NDArray[Any], answers: Answers, names: Sequence[str]
+) -> dict[str, float]:
+    return evaluate(
+        signature.task,
+        labels,
+        answers.values,
+        answers.scores,
+        classes=signature.classes,
+        positive=signature.positive,
+        names=names,
+    )
+
+
+def _slices(
+    rows: pl.DataFrame,
+    segments: Sequence[str],
+    signature: Signature,
+    labels: NDArray[Any],
+    answers: Answers,
+    names: Sequence[str],
+) -> list[Slice]:
+    slices = []
+    for column in segments:
+        if column not in rows.columns:
+            continue
+        frequent = rows[column].drop_nulls().value_counts(sort=True).head(MOST_SLICES)
+        for value in frequent.sort(column)[column]:
+            chosen = (rows[column] == value).fill_null(value=False).to_numpy()
+            if chosen.sum() < LEAST_ROWS:
+                continue
+            part = Answers(
+                answers.values[chosen], None if answers.scores is None else answers.scores[chosen]
+            )
+            slices.append(
+                Slice(
+                    column=column,
+                    value=str(value),
+                    rows=int(chosen.sum()),
+                    metrics=_metrics(signature, labels[chosen], part, names),
+                )
+            )
+    return slices
+
+
+def _latency(bundle: Path, rows: pl.DataFrame) -> tuple[float, float]:
+    """Return the median and the 99th percentile of one-row predictions, in milliseconds."""
+    model = OnnxModel(bundle, verify=False, refuse_out_of_contract=False)
+    names = [c.name for c in model.signature.features]
+    columns = {name: _values(rows[name].head(_CALLS)) for name in names}
+    one = [{n: v[i : i + 1] for n, v in columns.items()} for i in range(min(rows.height, _CALLS))]
+    for row in one[:10]:
+        model.predict(row)
+    taken = []
+    for i in range(_CALLS):
+        # A duration that is measured is not a moment that is recorded: no clock is asked.
+        start = time.perf_counter()
+        model.predict(one[i % len(one)])
+        taken.append(time.perf_counter() - start)
+    p50, p99 = np.quantile(taken, [0.5, 0.99]) * 1000
+    return float(p50), float(p99)
+
+
+def _values(column: pl.Series) -> Any:
+    if column.dtype.is_numeric() and column.null_count() == 0:
+        return column.to_numpy()
+    return column.to_list()
