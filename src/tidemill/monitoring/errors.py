@@ -1,0 +1,13 @@
+"""What can go wrong with monitoring."""
+
+from __future__ import annotations
+
+from tidemill.core.errors import NotFound, TidemillError
+
+
+class MonitoringError(TidemillError):
+    """The branch of everything that goes wrong with monitoring."""
+
+
+class WindowNotFound(MonitoringError, NotFound):
+    """The endpoint has no window there."""

@@ -1,0 +1,165 @@
+"""What the monitor says: of a column, of a window, and of what is wrong."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+import msgspec
+
+FindingKind = Literal[
+    "drift",
+    "prediction-drift",
+    "performance",
+    "estimated-performance",
+    "concept",
+    "silence",
+    "quality",
+]
+Severity = Literal["info", "warning", "critical"]
+
+
+class ColumnDrift(msgspec.Struct, frozen=True, kw_only=True):
+    """How far one column moved.
+
+    Attributes:
+        column: Its name.
+        p_value: The chance of such a distance where nothing moved, one column alone.
+        effect: The largest difference of the distribution functions (numbers), or the total
+            variation distance (categories): 0 to 1.
+        drifted: Whether it counts, after correction for the number of columns and with the least
+            effect that matters.
+        reference: What was usual, in words: the median, or the most frequent value.
+        current: What it is in the window.
+        missing_reference: The usual share of missing values.
+        missing: The share in the window.
+    """
+
+    column: str
+    p_value: float
+    effect: float
+    drifted: bool
+    reference: str
+    current: str
+    missing_reference: float
+    missing: float
+
+
+class SegmentQuality(msgspec.Struct, frozen=True, kw_only=True):
+    """Quality on the rows that share a value."""
+
+    column: str
+    value: str
+    rows: int
+    metrics: dict[str, float]
+
+
+class Cause(msgspec.Struct, frozen=True, kw_only=True):
+    """A column's part in a change of quality.
+
+    Attributes:
+        column: Its name.
+        shift: The change of mean loss that its own shift explains.
+        share: That as a share of the whole change.
+    """
+
+    column: str
+    shift: float
+    share: float
+
+
+class WindowReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of one stretch of predictions.
+
+    Attributes:
+        endpoint: Which endpoint.
+        model: Which model.
+        version: The version that was live at its end.
+        since: Where it begins.
+        until: Where it ends, exclusive.
+        predictions: How many.
+        errors: How many requests failed.
+        latency_p50_us: The median time to answer.
+        latency_p99_us: The 99th percentile.
+        labelled: How many labels came so far.
+        coverage: The share of predictions that are labelled.
+        realised: Metrics over the labelled rows; empty where coverage is too small.
+        intervals: For each, the ends of its 95% interval.
+        estimated: Metrics expected without labels (CBPE), where they can be.
+        reference: The version's metrics on the rows that it was judged by.
+        columns: How far each column moved; empty where that cannot be judged.
+        segments: Quality by segment.
+        notes: What could not be judged, and why.
+    """
+
+    endpoint: str
+    model: str
+    version: int
+    since: datetime
+    until: datetime
+    predictions: int
+    errors: int
+    latency_p50_us: float
+    latency_p99_us: float
+    labelled: int
+    coverage: float
+    realised: dict[str, float]
+    intervals: dict[str, tuple[float, float]]
+    estimated: dict[str, float]
+    reference: dict[str, float]
+    columns: tuple[ColumnDrift, ...]
+    segments: tuple[SegmentQuality, ...]
+    notes: tuple[str, ...] = ()
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that a person, or the loop, should know.
+
+    Attributes:
+        kind: What kind of thing it is.
+        severity: How much it matters.
+        endpoint: Where.
+        model: Of which model.
+        version: Of which version.
+        since: The window's beginning.
+        until: Its end.
+        message: One sentence or two for people.
+        numbers: The figures behind it.
+        columns: The columns that it concerns, the most telling first.
+        causes: What explains it, the largest part first.
+    """
+
+    kind: FindingKind
+    severity: Severity
+    endpoint: str
+    model: str
+    version: int
+    since: datetime
+    until: datetime
+    message: str
+    numbers: dict[str, float] = {}
+    columns: tuple[str, ...] = ()
+    causes: tuple[Cause, ...] = ()
+
+
+class VersionEvidence(msgspec.Struct, frozen=True, kw_only=True):
+    """How one version fared since a moment.
+
+    Attributes:
+        version: Which.
+        predictions: How many.
+        errors: How many failed.
+        latency_p99_us: The 99th percentile of the time to answer.
+        labelled: How many of them are labelled.
+        losses: The loss of each labelled prediction, in the order of arrival: log loss for
+            classification, squared error for regression.
+        mean_score: The mean of the scores or values.
+    """
+
+    version: int
+    predictions: int
+    errors: int
+    latency_p99_us: float
+    labelled: int
+    losses: tuple[float, ...]
+    mean_score: float
