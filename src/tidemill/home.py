@@ -16,20 +16,27 @@ import msgspec
 from tidemill.core.clock import Clock, SystemClock
 from tidemill.core.errors import Conflict, NotFound, TidemillError
 from tidemill.core.ids import Ids
-from tidemill.core.policy import ModelPolicy, Policy
+from tidemill.core.policy import Policy, ServingPolicy
 from tidemill.core.policy.reader import read_policy
+from tidemill.core.references import Ref
 from tidemill.journal.service import Journal
 from tidemill.lineage.service import Lineage
 from tidemill.storage.blobs.local import LocalBlobs
+from tidemill.storage.blobs.trees import get_tree
 from tidemill.storage.db.engine import Database
 from tidemill.storage.lock import OwnerLock
 
 if TYPE_CHECKING:
     from tidemill.datasets.service import Datasets
+    from tidemill.loop.controller import Controller
+    from tidemill.loop.rollouts import Rollouts
     from tidemill.loop.trainer import Trainer
+    from tidemill.monitoring.reference import Reference
+    from tidemill.monitoring.service import Monitor
     from tidemill.pipelines.service import Pipelines
-    from tidemill.registry.records import ModelVersion
     from tidemill.registry.service import Registry
+    from tidemill.serving.service import Deployments
+    from tidemill.serving.supervisor import Supervisor
     from tidemill.tracking.service import Tracking
 
 FORMAT = 1
@@ -211,7 +218,7 @@ class Home:
         return Trainer(
             policy=self.policy,
             project=self.project,
-            bundles=self.path / "bundles",
+            unpack=self.unpack,
             scratch=self.path / "runs",
             blobs=self.blobs,
             journal=self.journal,
@@ -219,15 +226,102 @@ class Home:
             datasets=self.datasets,
             registry=self.registry,
             pipelines=self.pipelines,
-            roll_out=self._roll_out,
+            roll_out=self.rollouts,
             clock=self.clock,
             ids=self.ids,
         )
 
-    def _roll_out(
-        self, version: ModelVersion, policy: ModelPolicy, *, actor: str, cause: str | None
-    ) -> str:
-        return "nothing yet"
+    @cached_property
+    def deployments(self) -> Deployments:
+        """What stands behind endpoints."""
+        from tidemill.serving.service import Deployments
+
+        return Deployments(
+            db=self.db,
+            journal=self.journal,
+            lineage=self.lineage,
+            clock=self.clock,
+            ids=self.ids,
+            routes=self.routes_file,
+            unpack=self.unpack,
+            policies=self._serving_policies,
+        )
+
+    @cached_property
+    def monitor(self) -> Monitor:
+        """What watches endpoints."""
+        from tidemill.monitoring.service import Monitor
+
+        return Monitor(self.db, self.journal, self.clock, self.predictions_folder, self._reference)
+
+    @cached_property
+    def rollouts(self) -> Rollouts:
+        """What judges candidates in traffic."""
+        from tidemill.loop.rollouts import Rollouts
+
+        return Rollouts(self.deployments, self.monitor, self.registry, self.clock)
+
+    @cached_property
+    def controller(self) -> Controller:
+        """What closes the loop."""
+        from tidemill.loop.controller import Controller
+
+        return Controller(
+            trainer=self.trainer,
+            monitor=self.monitor,
+            rollouts=self.rollouts,
+            journal=self.journal,
+            clock=self.clock,
+            ids=self.ids,
+        )
+
+    @property
+    def routes_file(self) -> Path:
+        """The route table that workers read."""
+        return self.path / "serving" / "routes.json"
+
+    def supervisor(
+        self,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        workers: int = 1,
+        header_clock: bool = False,
+        allow_hosts: tuple[str, ...] = (),
+    ) -> Supervisor:
+        """Return a supervisor of this home's workers, not started yet."""
+        from tidemill.serving.supervisor import Supervisor
+
+        return Supervisor(
+            routes=self.routes_file,
+            bundles=self.path / "bundles",
+            predictions=self.predictions_folder,
+            peers=self.path / "serving" / "peers",
+            log=self.path / "logs" / "workers.log",
+            host=host,
+            port=port,
+            workers=workers,
+            header_clock=header_clock,
+            allow_hosts=allow_hosts,
+        )
+
+    def unpack(self, bundle: str) -> Path:
+        """Return the folder of a stored bundle, where workers read it."""
+        folder = self.path / "bundles" / bundle
+        get_tree(self.blobs, bundle, folder)
+        return folder
+
+    def _reference(self, model: str, version: int) -> Reference | None:
+        from tidemill.monitoring.reference import read_reference
+
+        registered = self.registry.version(Ref("model", model, str(version)))
+        return read_reference(self.unpack(registered.bundle), registered.metrics)
+
+    def _serving_policies(self) -> dict[str, ServingPolicy]:
+        return {
+            policy.serving.endpoint or name: policy.serving
+            for name, policy in self.policy.models.items()
+        }
 
 
 def _record(path: Path, project: Path | None) -> HomeRecord:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
@@ -54,7 +55,7 @@ class Trainer:
     Args:
         policy: What `tidemill.toml` says.
         project: The user's folder, where there is one.
-        bundles: Where bundles are unpacked.
+        unpack: Gives the folder of a stored bundle.
         scratch: Where code is written out for child processes.
         roll_out: Starts a rollout.
     """
@@ -64,7 +65,7 @@ class Trainer:
         *,
         policy: Policy,
         project: Path | None,
-        bundles: Path,
+        unpack: Callable[[str], Path],
         scratch: Path,
         blobs: BlobStore,
         journal: Journal,
@@ -78,7 +79,7 @@ class Trainer:
     ) -> None:
         self.policy = policy
         self.project = project
-        self._bundles = bundles
+        self._unpack = unpack
         self._scratch = scratch
         self._blobs = blobs
         self._journal = journal
@@ -199,6 +200,11 @@ class Trainer:
             on_progress=on_progress,
         )
 
+    def outcome(self, run: PipelineRun) -> str:
+        """Say what a finished training brought."""
+        said = self._pipelines.value(run, "roll_out")
+        return str(said) if said else "The run finished."
+
     def champion(self, model: str) -> ModelVersion | None:
         """Return the live version, or nothing before the first."""
         try:
@@ -208,13 +214,7 @@ class Trainer:
 
     def bundle(self, version: ModelVersion) -> Path:
         """Return the folder of a version's bundle, unpacked."""
-        return self.unpack(version.bundle)
-
-    def unpack(self, digest: str) -> Path:
-        """Return the folder of a stored bundle, unpacked."""
-        folder = self._bundles / digest
-        get_tree(self._blobs, digest, folder)
-        return folder
+        return self._unpack(version.bundle)
 
     def _nodes(
         self,

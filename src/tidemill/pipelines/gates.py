@@ -46,7 +46,7 @@ def judge(
         value = metrics.get(metric, float("nan"))
         reports += _limits(metric, rule, value)
         if rule.beats_champion and champion_ref is not None and champion is None:
-            reports.append(_not_comparable(metric, value, len(labels)))
+            reports.append(_not_comparable(metric, value))
         elif rule.beats_champion and champion is not None and metric != LATENCY:
             gain = _gain(metric, rule, labels, candidate, champion, signature, seed)
             theirs = champion_metrics.get(metric, float("nan"))
@@ -90,10 +90,10 @@ def _limits(metric: str, rule: GateRule, value: float) -> list[RuleReport]:
     return reports
 
 
-def _not_comparable(metric: str, value: float, rows: int) -> RuleReport:
+def _not_comparable(metric: str, value: float) -> RuleReport:
     said = (
-        f"{metric} cannot be compared with the champion's: only {rows} held-out rows are newer "
-        "than what it learned from."
+        f"{metric} cannot be compared with the champion's: too few held-out rows are newer than "
+        "what it learned from."
     )
     return RuleReport(
         metric=metric, rule="beats_champion", passed=False, candidate=value, sentence=said

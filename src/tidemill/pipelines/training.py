@@ -169,9 +169,11 @@ def judge_candidate(
     from tidemill.tracking.active import active_run
 
     unseen = _unseen(recipe, holdout)
+    comparable = recipe.champion is None or unseen.height >= LEAST_UNSEEN
+    unseen = unseen if comparable else holdout
     candidate, signature = answers_of(bundle, unseen)
     champion, theirs = None, {}
-    if recipe.champion is not None and unseen.height >= LEAST_UNSEEN:
+    if recipe.champion is not None and comparable:
         champion, _ = answers_of(Path(recipe.champion), unseen)
         names = tuple(evaluation.metrics)
         measured = evaluate_bundle(Path(recipe.champion), unseen, recipe.label, names, ())
