@@ -1,13 +1,15 @@
 """From the columns of a request to what ONNX Runtime takes, checked by the contract on the way.
 
-Part of the hot path: NumPy only.
+Part of the hot path: NumPy only. A single row is checked in plain Python, where NumPy's cost a
+call would dominate; many rows are checked a column at a time.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from operator import itemgetter
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,18 +17,24 @@ from numpy.typing import NDArray
 from tidemill.core.contract import Column
 from tidemill.core.errors import nearest
 from tidemill.models.errors import InvalidInput
+from tidemill.models.moments import to_number
 from tidemill.models.records import Signature
 
 Values = Sequence[Any] | NDArray[Any]
 Columns = Mapping[str, Values]
-Convert = Callable[[Values], NDArray[Any]]
-_NUMERIC = "iuf"
+MISSING_TEXT = "\uffff"
+"""How a missing string reaches a graph: a noncharacter, which no text in interchange may hold."""
+_LARGEST = float(np.finfo(np.float64).max)
+_REMEMBERED = 256
+_NONE: type = type(None)
 
 
 class Encoder:
     """Checks and converts the columns of requests for one signature.
 
-    Numbers become float64 (missing: NaN), strings objects (missing: the empty string).
+    Everything that is no string becomes one float64 matrix (missing: NaN; moments: microseconds
+    since 1970, days: days since 1970), and the strings one object matrix (missing:
+    `MISSING_TEXT`); both have their columns in the order of the signature.
 
     Args:
         signature: Names the columns and what may stand in them.
@@ -35,37 +43,109 @@ class Encoder:
     """
 
     def __init__(self, signature: Signature, *, refuse_out_of_contract: bool = True) -> None:
+        features = (*signature.numbers, *signature.texts)
         self._names = tuple(c.name for c in signature.features)
-        self._converters: tuple[tuple[str, Convert], ...] = tuple(
-            (c.name, _converter(c, strict=refuse_out_of_contract)) for c in signature.features
-        )
+        self._pick = _picker(tuple(c.name for c in features))
+        self._features = features
+        self._split = len(signature.numbers)
+        self._kinds = tuple(_kinds(c) for c in features)
+        self._moments = tuple(i for i, c in enumerate(features) if c.type in {"datetime", "date"})
+        self._rules = _Rules(features, strict=refuse_out_of_contract)
+        # What was found of a row's types, by those types: where whole numbers must be looked for.
+        self._known: dict[tuple[type, ...], tuple[int, ...]] = {}
 
     def encode(self, columns: Columns) -> tuple[list[NDArray[Any]], int]:
-        """Return one array a feature, in the order of the signature, and the number of rows.
+        """Return the matrices (numbers, then strings, where there are any) and the number of rows.
 
         Raises:
             InvalidInput: A column is missing, has another length than the first, or holds a value
                 of another type or outside the contract.
         """
-        arrays = []
-        rows = -1
-        for name, convert in self._converters:
-            values = columns.get(name)
-            if values is None:
-                raise self._missing(name, columns)
-            array = convert(values)
-            if rows == -1:
-                rows = array.shape[0]
-            elif array.shape[0] != rows:
-                raise InvalidInput(
-                    f"Column {name!r} has {array.shape[0]} values.",
-                    column=name,
-                    expected=f"{rows}, as many as {self._names[0]!r} has",
+        try:
+            picked = self._pick(columns)
+        except KeyError as error:
+            raise self._missing(str(error.args[0]), columns) from None
+        if set(map(type, picked)) == {list} and set(map(len, picked)) == {1}:
+            return self._row([values[0] for values in picked]), 1
+        rows = self._count(picked)
+        return self._rows(picked, rows), rows
+
+    def _row(self, row: list[Any]) -> list[NDArray[Any]]:
+        for at in self._moments:
+            row[at] = to_number(self._features[at], row[at])
+        kinds = tuple(map(type, row))
+        whole = self._known.get(kinds)
+        if whole is None:
+            whole = self._admit(kinds, row)
+        for at in whole:
+            if not row[at].is_integer():
+                _refuse_value(self._features[at], row[at])
+        self._rules.check_row(row)
+        split = self._split
+        matrices: list[NDArray[Any]] = []
+        if split:
+            numbers = _numbers([row[:split]], self._features[:split])
+            if not np.isfinite(numbers).all():
+                self._rules.check_finite(numbers)
+            matrices.append(numbers)
+        if split < len(row):
+            texts = np.empty((1, len(row) - split), dtype=object)
+            for at in range(split, len(row)):
+                value = row[at]
+                if value is None:
+                    value = MISSING_TEXT
+                elif not value.isascii():
+                    _check_text(self._features[at], value)
+                texts[0, at - split] = value
+            matrices.append(texts)
+        return matrices
+
+    def _admit(self, kinds: tuple[type, ...], row: list[Any]) -> tuple[int, ...]:
+        """Check a row's types and return where an integer came as a float; remember both."""
+        whole = []
+        for at, (kind, allowed) in enumerate(zip(kinds, self._kinds, strict=True)):
+            if kind not in allowed:
+                _refuse_value(self._features[at], row[at])
+            if kind is float and self._features[at].type == "int":
+                whole.append(at)
+        if len(self._known) < _REMEMBERED:
+            self._known[kinds] = tuple(whole)
+        return tuple(whole)
+
+    def _rows(self, picked: tuple[Values, ...], rows: int) -> list[NDArray[Any]]:
+        split = self._split
+        matrices: list[NDArray[Any]] = []
+        if split:
+            numbers = np.empty((rows, split), dtype=np.float64)
+            for at in range(split):
+                numbers[:, at] = _number_column(self._features[at], self._kinds[at], picked[at])
+            self._rules.check_numbers(numbers)
+            matrices.append(numbers)
+        if split < len(picked):
+            texts = np.empty((rows, len(picked) - split), dtype=object)
+            for at in range(split, len(picked)):
+                listed = _text_column(self._features[at], self._kinds[at], picked[at])
+                self._rules.check_texts(at, listed)
+                texts[:, at - split] = (
+                    [MISSING_TEXT if v is None else v for v in listed] if None in listed else listed
                 )
-            arrays.append(array)
-        if rows == 0:
+            matrices.append(texts)
+        return matrices
+
+    def _count(self, picked: tuple[Values, ...]) -> int:
+        lengths = [
+            _length(column, values) for column, values in zip(self._features, picked, strict=True)
+        ]
+        for column, length in zip(self._features, lengths, strict=True):
+            if length != lengths[0]:
+                raise InvalidInput(
+                    f"Column {column.name!r} has {length} values.",
+                    column=column.name,
+                    expected=f"{lengths[0]}, as many as {self._features[0].name!r} has",
+                )
+        if lengths[0] == 0:
             raise InvalidInput("The request holds no rows.", expected="one row or more")
-        return arrays, rows
+        return lengths[0]
 
     def _missing(self, name: str, columns: Columns) -> InvalidInput:
         unknown = [c for c in columns if c not in self._names]
@@ -78,143 +158,240 @@ class Encoder:
         )
 
 
-def _converter(column: Column, *, strict: bool) -> Convert:
-    if column.type == "string":
-        return _text(column, strict=strict)
-    if column.type == "bool":
-        return _boolean(column)
-    return _number(column, strict=strict)
+class _Rules:
+    """The ranges and sets of a contract, for one row and for many."""
+
+    def __init__(self, features: Sequence[Column], *, strict: bool) -> None:
+        self._features = features
+        numbers = [c for c in features if c.type != "string"]
+        ranged = {i: _range_of(c) for i, c in enumerate(numbers) if strict and _is_ranged(c)}
+        self._ranges = tuple((at, low, high) for at, (low, high) in ranged.items())
+        self._sets = tuple(
+            (at, frozenset(c.values) | ({None} if c.nullable else frozenset()))
+            for at, c in enumerate(features)
+            if strict and c.values is not None
+        )
+        self._text_sets = {at: known for at, known in self._sets if at >= len(numbers)}
+        self._number_sets = tuple(
+            (at, np.array([float(v) for v in features[at].values or ()]))
+            for at, _ in self._sets
+            if at < len(numbers)
+        )
+        self._required = np.array([not c.nullable for c in numbers], dtype=bool)
+        # Infinity is outside every range, so that one comparison finds it too.
+        self._low = np.array([ranged.get(i, (-_LARGEST, 0))[0] for i in range(len(numbers))])
+        self._high = np.array([ranged.get(i, (0, _LARGEST))[1] for i in range(len(numbers))])
+
+    def check_row(self, row: list[Any]) -> None:
+        for at, low, high in self._ranges:
+            value = row[at]
+            if value is not None and (value < low or value > high):
+                _refuse_range(self._features[at], value)
+        for at, known in self._sets:
+            value = row[at]
+            if value not in known and not _is_nan(value):
+                _refuse_set(self._features[at], value)
+
+    def check_finite(self, numbers: NDArray[np.float64]) -> None:
+        missing = np.isnan(numbers)
+        if (missing & self._required).any():
+            _refuse_missing(self._features[int((missing & self._required).any(axis=0).argmax())])
+        infinite = np.isinf(numbers)
+        if infinite.any():
+            at = int(infinite.any(axis=0).argmax())
+            _refuse_range(self._features[at], numbers[infinite][0])
+
+    def check_numbers(self, numbers: NDArray[np.float64]) -> None:
+        outside = (numbers < self._low) | (numbers > self._high)
+        if outside.any():
+            at = int(outside.any(axis=0).argmax())
+            _refuse_range(self._features[at], numbers[outside[:, at], at][0])
+        if self._required.any():
+            self.check_finite(numbers)
+        for at, known in self._number_sets:
+            values = numbers[:, at]
+            bad = ~(np.isin(values, known) | np.isnan(values))
+            if bad.any():
+                _refuse_set(self._features[at], values[bad][0])
+
+    def check_texts(self, at: int, values: list[Any]) -> None:
+        known = self._text_sets.get(at)
+        if known is None:
+            return
+        unknown = set(values) - known
+        if unknown:
+            _refuse_set(self._features[at], min(unknown, key=str))
 
 
-def _number(column: Column, *, strict: bool) -> Convert:
-    whole = column.type == "int"
-    low = column.min if strict and column.min is not None else -math.inf
-    high = column.max if strict and column.max is not None else math.inf
-    allowed = _allowed_numbers(column) if strict else None
-
-    def convert(values: Values) -> NDArray[Any]:
-        array = _numeric_array(column, values)
-        # One test for all: a value that is missing, infinite or out of range fails it.
-        inside = (array >= low) & (array <= high)
-        if low == -math.inf or high == math.inf:
-            inside &= np.isfinite(array)
-        if not inside.all():
-            _explain_number(column, array, low, high)
-        if whole and not (np.floor(array) == array)[~np.isnan(array)].all():
-            raise _wrong(column, values, "whole numbers")
-        if allowed is not None and not np.isin(array[~np.isnan(array)], allowed).all():
-            raise _not_allowed(column, array.tolist(), allowed.tolist())
-        return array
-
-    return convert
+def _picker(names: tuple[str, ...]) -> Callable[[Columns], tuple[Values, ...]]:
+    if len(names) > 1:
+        return itemgetter(*names)
+    if not names:
+        return lambda _: ()
+    return lambda columns: (columns[names[0]],)
 
 
-def _allowed_numbers(column: Column) -> NDArray[np.float64] | None:
-    return None if column.values is None else np.asarray(column.values, dtype=np.float64)
+def _kinds(column: Column) -> frozenset[type]:
+    """The Python types in which a column's values may come."""
+    kinds: dict[str, set[type]] = {"string": {str}, "bool": {bool}}
+    return frozenset(kinds.get(column.type, {int, float}) | ({_NONE} if column.nullable else set()))
 
 
-def _numeric_array(column: Column, values: Values) -> NDArray[np.float64]:
-    if isinstance(values, np.ndarray) and values.dtype == np.float64 and values.ndim == 1:
-        return values
-    try:
-        array = np.asarray(values)
-    except (ValueError, OverflowError) as error:
-        raise _wrong(column, values, "numbers") from error
-    if array.ndim != 1:
+def _is_ranged(column: Column) -> bool:
+    return column.min is not None or column.max is not None
+
+
+def _is_nan(value: object) -> bool:
+    return isinstance(value, float) and math.isnan(value)
+
+
+def _range_of(column: Column) -> tuple[float, float]:
+    return (
+        -_LARGEST if column.min is None else column.min,
+        _LARGEST if column.max is None else column.max,
+    )
+
+
+def _length(column: Column, values: Values) -> int:
+    if isinstance(values, np.ndarray):
+        if values.ndim == 1:
+            return len(values)
         raise InvalidInput(
-            f"Column {column.name!r} has {array.ndim} dimensions.",
+            f"Column {column.name!r} has {values.ndim} dimensions.",
             column=column.name,
             expected="one value a row",
         )
-    if array.dtype.kind in _NUMERIC:
-        return array.astype(np.float64)
-    if array.dtype.kind == "O" and all(
-        v is None or (isinstance(v, int | float) and not isinstance(v, bool)) for v in array
-    ):
-        return np.array([math.nan if v is None else float(v) for v in array], dtype=np.float64)
-    if array.shape[0] == 0:
-        return array.astype(np.float64)
-    raise _wrong(column, values, "numbers")
-
-
-def _explain_number(column: Column, array: NDArray[np.float64], low: float, high: float) -> None:
-    """Raise for the first value that may not stand in the column, if there is one."""
-    if not column.nullable and np.isnan(array).any():
-        raise InvalidInput(
-            f"Column {column.name!r} has a missing value.",
-            column=column.name,
-            expected="a number in every row",
-        )
-    bad = np.isinf(array) | (array < low) | (array > high)
-    if bad.any():
-        raise InvalidInput(
-            f"Column {column.name!r} holds {array[bad][0]:g}.",
-            column=column.name,
-            expected=_range(low, high),
-        )
-
-
-def _range(low: float, high: float) -> str:
-    if low == -math.inf and high == math.inf:
-        return "finite numbers"
-    if low == -math.inf:
-        return f"at most {high:g}"
-    return f"at least {low:g}" if high == math.inf else f"{low:g} to {high:g}"
-
-
-def _boolean(column: Column) -> Convert:
-    def convert(values: Values) -> NDArray[Any]:
-        array = np.asarray(values)
-        if array.ndim == 1 and array.dtype.kind == "b":
-            return array.astype(np.float64)
-        if column.nullable and all(v is None or isinstance(v, bool) for v in values):
-            return np.array([math.nan if v is None else float(v) for v in values])
-        raise _wrong(column, values, "true or false")
-
-    return convert
-
-
-def _text(column: Column, *, strict: bool) -> Convert:
-    allowed = frozenset(column.values) if strict and column.values is not None else None
-
-    def convert(values: Values) -> NDArray[Any]:
-        listed = values.tolist() if isinstance(values, np.ndarray) else values
-        for value in listed:
-            if value.__class__ is not str and not (value is None and column.nullable):
-                raise _wrong(column, listed, "strings")
-            if allowed is not None and value is not None and value not in allowed:
-                raise _not_allowed(column, [value], sorted(map(str, allowed)))
-        array = np.empty(len(listed), dtype=object)
-        array[:] = ["" if v is None else v for v in listed]
-        return array
-
-    return convert
-
-
-def _wrong(column: Column, values: Values, expected: str) -> InvalidInput:
-    return InvalidInput(
-        f"Column {column.name!r} holds {_culprit(values, column)!r}.",
+    if isinstance(values, list | tuple):
+        return len(values)
+    raise InvalidInput(
+        f"Column {column.name!r} is {_shown(values)}.",
         column=column.name,
-        expected=expected + (", or null where a value is missing" if column.nullable else ""),
+        expected="a list with one value a row",
     )
 
 
-def _culprit(values: Values, column: Column) -> object:
-    """Return the first value that does not fit, shortened for the message."""
-    fits: dict[str, tuple[type, ...]] = {"string": (str,), "bool": (bool,)}
-    kinds = fits.get(column.type, (int, float))
-    for value in values:
-        known = isinstance(value, kinds) and (column.type == "bool" or value.__class__ is not bool)
-        whole = column.type != "int" or not isinstance(value, float) or value.is_integer()
-        if not (known and whole) and not (value is None and column.nullable):
-            return value if len(repr(value)) <= 60 else repr(value)[:57] + "…"
-    return "what is no list of values"
+def _numbers(rows: list[list[Any]], features: Sequence[Column]) -> NDArray[np.float64]:
+    try:
+        return np.array(rows, dtype=np.float64)
+    except OverflowError:
+        _refuse_overflow(rows[0], features)
 
 
-def _not_allowed(column: Column, values: list[Any], allowed: list[Any]) -> InvalidInput:
-    culprit = next(v for v in values if v not in allowed)
-    return InvalidInput(
-        f"Column {column.name!r} holds {culprit!r}.",
+def _number_column(column: Column, kinds: frozenset[type], values: Values) -> NDArray[Any]:
+    if isinstance(values, np.ndarray):
+        if values.dtype.kind == "O":
+            values = values.tolist()
+        else:
+            return _typed_column(column, values)
+    if column.type in {"datetime", "date"}:
+        values = [to_number(column, v) for v in values]
+    found = set(map(type, values))
+    if not found <= kinds:
+        _refuse_value(column, next(v for v in values if type(v) not in kinds))
+    try:
+        array = np.array(values, dtype=np.float64)
+    except OverflowError:
+        _refuse_overflow(list(values), [column] * len(values))
+    if column.type == "int" and float in found:
+        _check_whole(column, array)
+    return array
+
+
+def _typed_column(column: Column, values: NDArray[Any]) -> NDArray[Any]:
+    kind = values.dtype.kind
+    if kind == "M" and column.type in {"datetime", "date"}:
+        unit = "us" if column.type == "datetime" else "D"
+        moments: NDArray[Any] = values.astype(f"datetime64[{unit}]")
+        return np.where(np.isnat(moments), np.nan, moments.astype(np.int64))
+    if (kind == "b") != (column.type == "bool") or kind not in "iufb":
+        _refuse_value(column, values[0].item() if hasattr(values[0], "item") else values[0])
+    if column.type == "int" and kind == "f":
+        _check_whole(column, values)
+    return values
+
+
+def _check_whole(column: Column, values: NDArray[Any]) -> None:
+    broken = (np.floor(values) != values) & ~np.isnan(values)
+    if broken.any():
+        _refuse_value(column, float(values[broken][0]))
+
+
+def _text_column(column: Column, kinds: frozenset[type], values: Values) -> list[Any]:
+    listed = values.tolist() if isinstance(values, np.ndarray) else list(values)
+    if not set(map(type, listed)) <= kinds:
+        _refuse_value(column, next(v for v in listed if type(v) not in kinds))
+    for value in listed:
+        if value is not None and not value.isascii():
+            _check_text(column, value)
+    return listed
+
+
+def _check_text(column: Column, value: str) -> None:
+    """Refuse what cannot be written as UTF-8: a lone surrogate."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        _refuse_value(column, value)
+
+
+def _refuse_value(column: Column, value: object) -> NoReturn:
+    if value is None or _is_nan(value):
+        _refuse_missing(column)
+    wanted = {
+        "bool": "true or false",
+        "int": "whole numbers",
+        "float": "numbers",
+        "string": "strings",
+        "datetime": "moments such as 2013-02-01T06:30:00Z",
+        "date": "days such as 2013-02-01",
+    }[column.type]
+    raise InvalidInput(
+        f"Column {column.name!r} holds {_shown(value)}.",
         column=column.name,
-        expected=nearest(str(culprit), [str(a) for a in allowed]),
+        expected=wanted + (", or null where a value is missing" if column.nullable else ""),
     )
+
+
+def _refuse_missing(column: Column) -> NoReturn:
+    raise InvalidInput(
+        f"Column {column.name!r} has a missing value.",
+        column=column.name,
+        expected="a value in every row",
+    )
+
+
+def _refuse_overflow(row: list[Any], features: Sequence[Column]) -> NoReturn:
+    for column, value in zip(features, row, strict=False):
+        if isinstance(value, int) and abs(value) > _LARGEST:
+            _refuse_value(column, value)
+    raise InvalidInput("A number is too large.", expected="numbers of 64 bits")
+
+
+def _refuse_range(column: Column, value: float) -> NoReturn:
+    low, high = column.min, column.max
+    if low is None and high is None:
+        expected = "finite numbers"
+    elif low is None:
+        expected = f"at most {high:g}"
+    else:
+        expected = f"at least {low:g}" if high is None else f"{low:g} to {high:g}"
+    raise InvalidInput(
+        f"Column {column.name!r} holds {_shown(value)}.", column=column.name, expected=expected
+    )
+
+
+def _refuse_set(column: Column, value: object) -> NoReturn:
+    if value is None:
+        _refuse_missing(column)
+    raise InvalidInput(
+        f"Column {column.name!r} holds {_shown(value)}.",
+        column=column.name,
+        expected=nearest(str(value), [str(a) for a in column.values or ()]),
+    )
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, int) and abs(value) > 10**30:
+        return "an integer of more than 30 digits"
+    text = f"{value:g}" if isinstance(value, float) else repr(value)
+    return text if len(text) <= 60 else text[:57] + "…"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import msgspec
 
-from tidemill.models.records import Label, Signature
+from tidemill.models.records import Label, Layout, Signature
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,10 +26,18 @@ class Saved(msgspec.Struct, frozen=True):
 
 
 class Converted(msgspec.Struct, frozen=True):
-    """A graph before it is checked: its bytes and how its inputs are handed over."""
+    """A graph before it is checked.
+
+    Attributes:
+        graph: Its bytes.
+        layout: How its inputs are handed over.
+        known: The only values of a column, where the original refuses any other and a graph
+            cannot.
+    """
 
     graph: bytes
-    layout: Literal["matrix", "columns"]
+    layout: Layout
+    known: dict[str, tuple[int | str, ...]] = {}
 
 
 class Flavor(Protocol):
@@ -49,11 +57,16 @@ class Flavor(Protocol):
         """Return probabilities of shape (n, classes), or a regression's values of shape (n,)."""
         ...
 
-    def save(self, model: Any, folder: Path) -> Saved:
+    def save(self, model: Any, folder: Path, trust: Trust) -> Saved:
         """Write the model into `folder`.
 
+        Args:
+            model: The model.
+            folder: Where to.
+            trust: With `never`, nothing is written that only unpickling could read.
+
         Raises:
-            CannotBeSaved: It cannot be written.
+            CannotBeSaved: It cannot be written, or not without pickling.
         """
         ...
 

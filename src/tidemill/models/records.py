@@ -11,6 +11,7 @@ from tidemill.core.contract import Column, Contract
 from tidemill.core.tasks import Task
 
 Label = bool | int | str
+Layout = Literal["grouped", "columns"]
 FORMAT = 1
 
 
@@ -30,6 +31,16 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True):
     classes: tuple[Label, ...] = ()
     positive: Label | None = None
     threshold: float = 0.5
+
+    @property
+    def numbers(self) -> tuple[Column, ...]:
+        """The features that reach the model as numbers: all but strings."""
+        return tuple(c for c in self.features if c.type != "string")
+
+    @property
+    def texts(self) -> tuple[Column, ...]:
+        """The features that reach the model as strings."""
+        return tuple(c for c in self.features if c.type == "string")
 
     @property
     def positive_index(self) -> int:
@@ -55,7 +66,8 @@ class Parity(msgspec.Struct, frozen=True, kw_only=True):
     """How the twin's answers compare with the original's, row by row.
 
     Attributes:
-        rows: How many rows were compared.
+        rows: How many held-out rows were compared.
+        probes: How many made-up rows were: missing values, unheard-of strings, extremes.
         max_difference: The largest difference of a probability, or of a regression's value
             relative to its standard deviation.
         differing: How many rows differ by more than `tolerance`.
@@ -64,6 +76,7 @@ class Parity(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     rows: int
+    probes: int = 0
     max_difference: float
     differing: int
     label_mismatches: int
@@ -72,7 +85,7 @@ class Parity(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def verified(self) -> bool:
         """Whether the twin may stand in for the original."""
-        return self.rows > 0 and self.differing == 0
+        return self.rows > 0 and self.differing == 0 and self.label_mismatches == 0
 
 
 class Twin(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,12 +93,13 @@ class Twin(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         file: The path of the graph in the bundle.
-        layout: `matrix`: one input with a column a feature; `columns`: one input a feature.
+        layout: `grouped`: one float64 input with a column a number and, where there are strings,
+            one string input with a column a string; `columns`: one input a feature, by name.
         parity: How it was checked.
     """
 
     file: str
-    layout: Literal["matrix", "columns"]
+    layout: Layout
     parity: Parity
 
 

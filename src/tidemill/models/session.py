@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,18 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from tidemill.models.bundle import open_bundle
-from tidemill.models.errors import NoTwin
+from tidemill.models.errors import BundleDamaged, NoTwin
 from tidemill.models.inputs import Columns, Encoder
-from tidemill.models.records import Manifest, Signature, Twin
+from tidemill.models.records import Label, Layout, Manifest, Signature, Twin
 
-MATRIX = "x"
-"""The name of the one input of a graph in the `matrix` layout."""
 PROBABILITIES = "probabilities"
+"""The output that is read where a graph has several."""
+_KINDS: dict[str, type[np.generic]] = {
+    "tensor(float)": np.float32,
+    "tensor(int64)": np.int64,
+    "tensor(int32)": np.int32,
+    "tensor(bool)": np.bool_,
+}
 
 
 class Prediction(msgspec.Struct, frozen=True):
@@ -41,49 +47,61 @@ class Graph:
         signature: Says how to read the outputs.
         layout: How inputs are handed over.
         threads: How many threads one call may use.
+
+    Raises:
+        BundleDamaged: ONNX Runtime cannot read the graph.
     """
 
     def __init__(
-        self, model: bytes | Path, signature: Signature, layout: str, *, threads: int = 1
+        self, model: bytes | Path, signature: Signature, layout: Layout, *, threads: int = 1
     ) -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        source = model if isinstance(model, bytes) else str(model)
-        self._session = onnxruntime.InferenceSession(
-            source, options, providers=["CPUExecutionProvider"]
-        )
-        self._signature = signature
-        self._matrix = layout == "matrix"
+        self._session = _open(model, threads)
         inputs = self._session.get_inputs()
         self._names = [i.name for i in inputs]
-        self._single = frozenset(i.name for i in inputs if i.type == "tensor(float)")
+        self._cast = {i.name: _KINDS[i.type] for i in inputs if i.type in _KINDS}
+        self._grouped = layout == "grouped"
+        self._columns = _positions(signature)
         outputs = [o.name for o in self._session.get_outputs()]
         self._outputs = [o for o in outputs if o == PROBABILITIES] or outputs[-1:]
-        self._order = [c.name for c in signature.features]
-        self._classes = _class_array(signature)
+        self._read: Callable[[NDArray[Any]], Prediction] = _reader(signature)
 
-    def run(self, arrays: list[NDArray[Any]]) -> Prediction:
-        """Predict from one array a feature, in the order of the signature."""
-        if self._matrix:
-            feeds = {self._names[0]: np.column_stack(arrays)}
+    def run(self, matrices: list[NDArray[Any]]) -> Prediction:
+        """Predict from the matrices that the encoder made."""
+        if self._grouped:
+            feeds = dict(zip(self._names, matrices, strict=True))
         else:
-            by_name = dict(zip(self._order, arrays, strict=True))
-            feeds = {name: by_name[name].reshape(-1, 1) for name in self._names}
-        for name in self._single:
-            feeds[name] = feeds[name].astype(np.float32)
+            feeds = {name: self._column(matrices, name) for name in self._names}
+        for name, kind in self._cast.items():
+            feeds[name] = feeds[name].astype(kind)
         return self._read(self._session.run(self._outputs, feeds)[0])
 
-    def _read(self, output: NDArray[Any]) -> Prediction:
-        signature = self._signature
-        if signature.task == "regression":
-            return Prediction(output.reshape(-1).astype(np.float64), None)
-        probabilities = output.astype(np.float64)
-        if signature.task == "multiclass":
-            return Prediction(self._classes[probabilities.argmax(axis=1)], probabilities)
-        return Prediction(*_binary(signature, self._classes, probabilities))
+    def _column(self, matrices: list[NDArray[Any]], name: str) -> NDArray[Any]:
+        group, at = self._columns[name]
+        return np.ascontiguousarray(matrices[group][:, at : at + 1])
+
+
+def _open(model: bytes | Path, threads: int) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    content = model if isinstance(model, bytes) else model.read_bytes()
+    # From bytes and never from a path: a graph that refers to other files finds none.
+    try:
+        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's errors share no base but this
+        raise BundleDamaged(
+            f"ONNX Runtime cannot read the graph: {str(error).strip().splitlines()[0][:300]}",
+            expected="an ONNX file without external data, with operators that it knows",
+        ) from error
+
+
+def _positions(signature: Signature) -> dict[str, tuple[int, int]]:
+    """Where the encoder puts each column: which matrix, and which column of it."""
+    texts = 1 if signature.numbers else 0
+    numbers = {c.name: (0, at) for at, c in enumerate(signature.numbers)}
+    return numbers | {c.name: (texts, at) for at, c in enumerate(signature.texts)}
 
 
 class OnnxModel:
@@ -120,12 +138,15 @@ class OnnxModel:
         Raises:
             InvalidInput: The columns do not fit the signature.
         """
-        arrays, _ = self.encoder.encode(columns)
-        return self._graph.run(arrays)
+        matrices, _ = self.encoder.encode(columns)
+        return self._graph.run(matrices)
 
-    def run(self, arrays: list[NDArray[Any]]) -> Prediction:
-        """Answer for rows that the encoder has checked before."""
-        return self._graph.run(arrays)
+    def run(self, matrices: list[NDArray[Any]]) -> Prediction:
+        """Answer for rows that the encoder has checked before.
+
+        Requests are put together by concatenating their matrices along the first axis.
+        """
+        return self._graph.run(matrices)
 
 
 def _twin(manifest: Manifest) -> Twin:
@@ -137,17 +158,33 @@ def _twin(manifest: Manifest) -> Twin:
     return manifest.twin
 
 
-def _class_array(signature: Signature) -> NDArray[Any]:
-    classes = signature.classes
-    if classes and all(isinstance(c, str) for c in classes):
+def _reader(signature: Signature) -> Callable[[NDArray[Any]], Prediction]:
+    """Return what turns a graph's output into labels and scores."""
+    if signature.task == "regression":
+        return lambda output: Prediction(output.reshape(-1).astype(np.float64, copy=False), None)
+    classes = _class_array(signature.classes)
+    if signature.task == "multiclass":
+        return lambda output: _multiclass(classes, output)
+    answers = _class_array((signature.negative, signature.positive))
+    yes, threshold = signature.positive_index, signature.threshold
+
+    def binary(output: NDArray[Any]) -> Prediction:
+        if output.ndim == 2 and output.shape[1] == 2:
+            scores = output[:, yes].astype(np.float64)
+        else:  # one column is the probability of the second class
+            scores = output.reshape(-1).astype(np.float64, copy=False)
+            scores = scores if yes else 1.0 - scores
+        return Prediction(answers[(scores >= threshold).view(np.int8)], scores)
+
+    return binary
+
+
+def _multiclass(classes: NDArray[Any], output: NDArray[Any]) -> Prediction:
+    probabilities = output.astype(np.float64, copy=False)
+    return Prediction(classes[probabilities.argmax(axis=1)], probabilities)
+
+
+def _class_array(classes: Sequence[Label | None]) -> NDArray[Any]:
+    if any(isinstance(c, str) for c in classes):
         return np.array(classes, dtype=object)
     return np.array(classes)
-
-
-def _binary(
-    signature: Signature, classes: NDArray[Any], probabilities: NDArray[np.float64]
-) -> tuple[NDArray[Any], NDArray[np.float64]]:
-    yes = signature.positive_index
-    scores = probabilities[:, yes]
-    chosen = np.where(scores >= signature.threshold, yes, 1 - yes)
-    return classes[chosen], scores

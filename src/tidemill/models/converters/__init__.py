@@ -1,1 +1,1 @@
-"""Our own converters to ONNX, where the usual one is missing or not exact."""
+"""How scikit-learn's parts are written as ONNX operators, exactly and in double precision."""

@@ -9,26 +9,46 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tidemill.models.errors import CannotBeSaved, NotTrusted
+from tidemill.models.errors import NotTrusted
+from tidemill.models.pickling import pickled, unpickled
 from tidemill.models.protocol import Converted, Precision, Saved, Trust
 from tidemill.models.records import Label, Signature
 
 if TYPE_CHECKING:
     import polars as pl
 
-OPSET = {"": 18, "ai.onnx.ml": 3}
 TRUSTED = frozenset(
     {
-        "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
-        "sklearn.tree._tree.Tree",
+        "functools.partial",  # what it holds is looked at too
+        "numpy.dtype",
+        "scipy._lib.array_api_compat.numpy._aliases.asarray",
+        "scipy.interpolate._bsplines.BSpline",
+        "sklearn._loss._loss.CyHalfBinomialLoss",
         "sklearn._loss.link.Interval",
         "sklearn._loss.link.LogitLink",
         "sklearn._loss.loss.HalfBinomialLoss",
-        "sklearn._loss._loss.CyHalfBinomialLoss",
+        "sklearn._loss.loss.HalfTweedieLoss",
+        "sklearn.calibration._CalibratedClassifier",
+        "sklearn.calibration._SigmoidCalibration",
         "sklearn.compose._column_transformer._RemainderColsList",
-        "sklearn.neighbors._kd_tree.KDTree",
+        "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+        "sklearn.feature_selection._univariate_selection.f_classif",
+        "sklearn.feature_selection._univariate_selection.f_regression",
+        "sklearn.gaussian_process.kernels.ConstantKernel",
+        "sklearn.gaussian_process.kernels.Product",
+        "sklearn.gaussian_process.kernels.RBF",
         "sklearn.metrics._dist_metrics.EuclideanDistance64",
-        "numpy.dtype",
+        "sklearn.metrics._dist_metrics.ManhattanDistance64",
+        "sklearn.metrics._scorer._PassthroughScorer",
+        "sklearn.model_selection._split.KFold",
+        "sklearn.model_selection._split.StratifiedKFold",
+        "sklearn.neighbors._ball_tree.BallTree",
+        "sklearn.neighbors._kd_tree.KDTree",
+        "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
+        "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
+        "sklearn.tree._tree.Tree",
+        "sklearn.utils._bunch.Bunch",
+        "sklearn.utils.validation.check_array",
     }
 )
 """Types of scikit-learn's own that skops asks about; a file that names others is not trusted."""
@@ -51,7 +71,7 @@ class SklearnFlavor:
             return np.asarray(model.predict(rows), dtype=np.float64).reshape(-1)
         return np.asarray(model.predict_proba(rows), dtype=np.float64)
 
-    def save(self, model: Any, folder: Path) -> Saved:
+    def save(self, model: Any, folder: Path, trust: Trust) -> Saved:
         import skops.io
 
         path = folder / "model.skops"
@@ -62,7 +82,7 @@ class SklearnFlavor:
         except Exception:  # noqa: S110 - skops raises what it likes; pickle is next
             pass
         path.unlink(missing_ok=True)
-        return _pickle(model, folder)
+        return pickled(model, folder, trust)
 
     def load(self, folder: Path, saved: Saved, trust: Trust) -> Any:
         if saved.form == "skops":
@@ -75,80 +95,13 @@ class SklearnFlavor:
                     hint="Train the model again, or serve its ONNX twin.",
                 )
             return skops.io.load(folder / saved.file, trusted=sorted(TRUSTED))
-        return unpickle(folder / saved.file, trust)
+        return unpickled(folder / saved.file, trust)
 
     def convert(self, model: Any, signature: Signature, precision: Precision) -> Converted:
-        from skl2onnx import convert_sklearn
-        from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType, StringTensorType
-        from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+        from tidemill.models.converters.assembly import assemble
 
-        from tidemill.models.converters import hist_gradient_boosting as boosting
-
-        matrix = _takes_matrix(model, signature)
-        number = DoubleTensorType if precision == "double" else FloatTensorType
-        if matrix:
-            inputs = [("x", number([None, len(signature.features)]))]
-        else:
-            inputs = [
-                (c.name, (StringTensorType if c.type == "string" else number)([None, 1]))
-                for c in signature.features
-            ]
-        ours = (HistGradientBoostingClassifier, HistGradientBoostingRegressor)
-        graph = convert_sklearn(
-            model,
-            initial_types=inputs,
-            options=None if signature.task == "regression" else {"zipmap": False},
-            target_opset=OPSET,
-            custom_conversion_functions=dict.fromkeys(ours, boosting.convert),
-            custom_shape_calculators=dict.fromkeys(ours, boosting.shapes),
-        )
-        return Converted(graph.SerializeToString(), "matrix" if matrix else "columns")
-
-
-def unpickle(path: Path, trust: Trust) -> Any:
-    """Load a pickled model, if the policy trusts this installation's own.
-
-    Raises:
-        NotTrusted: The policy forbids it.
-    """
-    if trust != "own":
-        raise NotTrusted(
-            f"{path.name} is a pickle, and loading it would run its author's code.",
-            expected='trust = "own" in the policy',
-            hint="The ONNX twin, where there is one, needs no trust.",
-        )
-    import cloudpickle
-
-    return cloudpickle.loads(path.read_bytes())
-
-
-def _pickle(model: object, folder: Path) -> Saved:
-    import cloudpickle
-
-    try:
-        content = cloudpickle.dumps(model)
-    except Exception as error:
-        raise CannotBeSaved(
-            f"The model, a {type(model).__name__}, cannot be saved: {error}",
-            expected="a fitted estimator that can be pickled",
-            hint="Open files, locks and database connections cannot travel; remove them.",
-        ) from error
-    (folder / "model.pickle").write_bytes(content)
-    return Saved("model.pickle", "pickle")
-
-
-def _takes_matrix(model: Any, signature: Signature) -> bool:
-    """Whether the model sees the features as one matrix, by position and not by name."""
-    if any(c.type == "string" for c in signature.features):
-        return False
-    return not any(type(s).__name__ == "ColumnTransformer" for s in _parts(model))
-
-
-def _parts(model: Any) -> list[Any]:
-    steps = getattr(model, "steps", None)
-    if steps is None:
-        return [model]
-    return [part for _, step in steps for part in _parts(step)]
+        output = "prediction" if signature.task == "regression" else "probabilities"
+        return assemble(model, signature, double=precision == "double", output=output)
 
 
 PLUGIN = SklearnFlavor()
