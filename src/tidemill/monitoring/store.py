@@ -82,6 +82,16 @@ windows = Table(
     Column("report", Record(WindowReport), nullable=False),
 )
 _PLAIN = ("id", "time", "key", "version", "role", "status", "latency_us")
+_TYPES: dict[str, Any] = {
+    "id": pl.String,
+    "time": pl.Int64,
+    "key": pl.String,
+    "version": pl.Int64,
+    "role": pl.String,
+    "status": pl.String,
+    "latency_us": pl.Int64,
+    "arrived": pl.Int64,
+}
 _ENCODER = msgspec.msgpack.Encoder()
 _DECODER = msgspec.msgpack.Decoder()
 
@@ -166,7 +176,12 @@ def read_rows(
     columns["score"] = [a[1] for a in answers]
     names = {name for a in answers for name in a[2]}
     features = {f"{FEATURE}{n}": [a[2].get(n) for a in answers] for n in sorted(names)}
-    return pl.DataFrame([pl.Series(n, v, strict=False) for n, v in {**columns, **features}.items()])
+    return pl.DataFrame(
+        [
+            pl.Series(n, v, dtype=_TYPES.get(n), strict=False)
+            for n, v in {**columns, **features}.items()
+        ]
+    )
 
 
 def forget(connection: Connection, endpoint: str, before: int) -> None:

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import msgspec
 
-Role = Literal["champion", "canary", "shadow"]
+Role = Literal["champion", "canary", "shadow", "standby"]
 Status = Literal["ok", "error"]
 Label = bool | int | float | str
 

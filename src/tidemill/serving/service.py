@@ -32,6 +32,7 @@ from tidemill.serving.routes import (
     EndpointRoutes,
     RouteTable,
     RouteTarget,
+    read_routes,
     write_routes,
 )
 from tidemill.storage.db.engine import Database
@@ -281,8 +282,11 @@ class Deployments:
         assert live.previous is not None
         return self.deploy(endpoint, live.previous, actor=actor, reason=reason, cause=cause)
 
-    def write_routes(self) -> None:
-        """Write the route table from the tables; workers pick it up at once."""
+    def write_routes(self) -> int:
+        """Write the route table from the tables, and return its generation.
+
+        Workers pick it up at once; a table that says the same as before is not written again.
+        """
         with self._db.read() as connection:
             deployments = store.read_deployments(connection)
             generation = store.generation(connection)
@@ -293,7 +297,10 @@ class Deployments:
         for deployment in deployments:
             for target in _targets(deployment):
                 self._unpack(target.bundle)
-        write_routes(self._routes, RouteTable(generation=generation, endpoints=routes))
+        table = RouteTable(generation=generation, endpoints=routes)
+        if not self._routes.exists() or read_routes(self._routes) != table:
+            write_routes(self._routes, table)
+        return generation
 
     def _running(self, identifier: str) -> Rollout:
         rollout = self.rollout(identifier)

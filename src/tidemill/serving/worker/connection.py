@@ -1,0 +1,330 @@
+"""One connection: bytes to requests, responses to bytes, and no patience for those who dawdle.
+
+uvloop brings the bytes, httptools parses them, and the application is called once a request is
+whole. This file stands where an ASGI server would, since what must be refused must be refused
+here: a slow header never reaches an application, and neither should a body that is too large.
+`docs/decisions/http-server.md` has the measurements.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import Any
+
+import httptools
+import msgspec
+
+from tidemill.core.clock import Clock
+from tidemill.serving.worker.http import Request, Response, error_response
+
+logger = logging.getLogger(__name__)
+Application = Callable[[Request], Response | Awaitable[Response]]
+_WAITING = 16
+"""How many pipelined requests may wait before the connection is read no further."""
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What one connection may take.
+
+    Attributes:
+        body: The largest body in bytes.
+        head: The largest request line with all headers, in bytes.
+        headers: The most headers.
+        head_seconds: How long a request's head may take to arrive.
+        body_seconds: How long a request's body may take to arrive.
+        idle_seconds: How long a connection is kept without a request.
+        write_seconds: How long a client may leave its answer unread.
+        connections: How many may be open at once.
+    """
+
+    body: int = 32 << 20
+    head: int = 32 << 10
+    headers: int = 100
+    head_seconds: float = 10.0
+    body_seconds: float = 60.0
+    idle_seconds: float = 75.0
+    write_seconds: float = 60.0
+    connections: int = 4096
+
+
+class Connections:
+    """All connections of a worker, and what they share.
+
+    Args:
+        application: Answers requests.
+        clock: Tells the time.
+        limits: What one connection may take.
+    """
+
+    def __init__(self, application: Application, clock: Clock, limits: Limits) -> None:
+        self.application = application
+        self.clock = clock
+        self.limits = limits
+        self.open: set[Connection] = set()
+        self.closing = False
+        self.tasks: set[asyncio.Future[Response]] = set()
+        self._date = b""
+        self.sweep()
+
+    def __call__(self) -> Connection:
+        """Make the protocol of a new connection."""
+        return Connection(self)
+
+    def head_of(self, status: int, content_type: bytes) -> bytes:
+        """Return the beginning of a response's head."""
+        return _STATUS[status] + self._date + content_type
+
+    def sweep(self) -> None:
+        """Close what has dawdled, and set the date of the next answers; called every second."""
+        now = self.clock.now()
+        stamp = formatdate(now.timestamp(), usegmt=True).encode()
+        self._date = b"date: " + stamp + b"\r\nx-content-type-options: nosniff\r\ncontent-type: "
+        moment = self.clock.monotonic()
+        for connection in list(self.open):
+            connection.check(moment)
+
+    async def drain(self, seconds: float) -> None:
+        """Finish the requests that are being answered, then close everything."""
+        self.closing = True
+        for connection in list(self.open):
+            connection.close_when_idle()
+        end = self.clock.monotonic() + seconds
+        while self.open and self.clock.monotonic() < end:
+            await asyncio.sleep(0.01)
+        for connection in list(self.open):
+            connection.abort()
+
+
+class Connection(asyncio.Protocol):
+    """One client's connection."""
+
+    def __init__(self, shared: Connections) -> None:
+        self._shared = shared
+        self._limits = shared.limits
+        self._transport: asyncio.Transport = None  # type: ignore[assignment]
+        self._parser = httptools.HttpRequestParser(self)
+        self._queue: deque[tuple[Request, bool]] = deque()
+        self._answering = False
+        self._refused = False
+        self._paused = False
+        self._ended = False
+        self._reset()
+        self._since = shared.clock.monotonic()
+        self._patience = self._limits.head_seconds
+        self._unread_since: float | None = None
+
+    # What the transport calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport  # type: ignore[assignment]
+        if len(self._shared.open) >= self._limits.connections:
+            self._refuse(503, "Too many connections.", (b"retry-after", b"1"))
+            return
+        self._shared.open.add(self)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._shared.open.discard(self)
+        self._ended = True
+        self._queue.clear()
+
+    def data_received(self, data: bytes) -> None:
+        if self._refused:
+            return
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._refuse(400, "This server speaks HTTP/1.1 and upgrades to nothing else.")
+        except httptools.HttpParserError:
+            if not self._refused:
+                self._refuse(400, "The request is not valid HTTP/1.1.")
+        if len(self._queue) >= _WAITING and not self._paused:
+            self._paused = True
+            self._transport.pause_reading()
+
+    def pause_writing(self) -> None:
+        self._unread_since = self._shared.clock.monotonic()
+
+    def resume_writing(self) -> None:
+        self._unread_since = None
+
+    def eof_received(self) -> bool:
+        """A client that has said all it will may still read: half-closed while answering."""
+        return self._answering or bool(self._queue)
+
+    # What the parser calls.
+
+    def on_message_begin(self) -> None:
+        self._reset()
+        self._since = self._shared.clock.monotonic()
+        self._patience = self._limits.head_seconds
+
+    def on_url(self, url: bytes) -> None:
+        self._url += url
+        self._count_head(len(url))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._count_head(len(name) + len(value) + 4)
+        name = name.lower()
+        self._names += 1
+        if name in self._headers and name in (b"host", b"content-length", b"transfer-encoding"):
+            self._refuse(400, f"The header {name.decode()} came twice.")
+        self._headers[name] = value
+        if self._names > self._limits.headers:
+            self._refuse(431, f"There are more than {self._limits.headers} headers.")
+
+    def on_headers_complete(self) -> None:
+        if self._refused:
+            return
+        self._since = self._shared.clock.monotonic()
+        self._patience = self._limits.body_seconds
+        if self._headers.get(b"upgrade") is not None and self._parser.should_upgrade():
+            self._refuse(400, "This server speaks HTTP/1.1 and upgrades to nothing else.")
+            return
+        if b"transfer-encoding" in self._headers and b"content-length" in self._headers:
+            self._refuse(400, "A request has a content-length or a transfer-encoding, not both.")
+            return
+        length = self._headers.get(b"content-length", b"0")
+        if length.isdigit() and int(length[:20]) > self._limits.body:
+            self._too_large()
+        elif self._headers.get(b"expect", b"").lower() == b"100-continue":
+            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def on_body(self, body: bytes) -> None:
+        if self._refused:
+            return
+        self._size += len(body)
+        if self._size > self._limits.body:
+            self._too_large()
+        else:
+            self._body.append(body)
+
+    def on_message_complete(self) -> None:
+        if self._refused:
+            return
+        keep = self._parser.should_keep_alive()
+        path, _, query = self._url.decode("latin-1").partition("?")
+        body = self._body
+        request = Request(
+            self._parser.get_method().decode("latin-1"),
+            path,
+            query=query,
+            headers=self._headers,
+            body=body[0] if len(body) == 1 else b"".join(body),
+            arrived=self._shared.clock.monotonic(),
+        )
+        self._reset()
+        if self._answering:
+            self._queue.append((request, keep))
+        else:
+            self._answer(request, keep)
+
+    # What its owner calls.
+
+    def check(self, now: float) -> None:
+        """Close the connection if its client has dawdled."""
+        if self._unread_since is not None and now - self._unread_since > self._limits.write_seconds:
+            self.abort()
+        elif not self._answering and now - self._since > self._patience:
+            if self._patience == self._limits.idle_seconds:
+                self._transport.close()
+            else:
+                self._refuse(408, "The request did not arrive in time.")
+
+    def close_when_idle(self) -> None:
+        """Close now, or after the answer that is being made."""
+        if not self._answering:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Close without another word."""
+        self._ended = True
+        self._transport.abort()
+
+    # Helpers.
+
+    def _reset(self) -> None:
+        self._url = b""
+        self._headers: dict[bytes, bytes] = {}
+        self._names = 0
+        self._head = 0
+        self._size = 0
+        self._body: list[bytes] = []
+
+    def _count_head(self, size: int) -> None:
+        self._head += size
+        if self._head > self._limits.head:
+            self._refuse(431, f"The head is larger than {self._limits.head:,} bytes.")
+
+    def _too_large(self) -> None:
+        self._refuse(413, f"The body is larger than {self._limits.body:,} bytes.")
+
+    def _answer(self, request: Request, keep: bool) -> None:
+        self._answering = True
+        try:
+            answer = self._shared.application(request)
+        except Exception:
+            logger.exception("%s %s failed", request.method, request.path)
+            answer = error_response(500, "The server failed; its log says why.")
+        if isinstance(answer, Response):
+            self._send(answer, request, keep)
+            return
+        future = asyncio.ensure_future(answer)
+        self._shared.tasks.add(future)
+        future.add_done_callback(lambda done: self._finish(done, request, keep))
+
+    def _finish(self, future: asyncio.Future[Response], request: Request, keep: bool) -> None:
+        self._shared.tasks.discard(future)
+        try:
+            response = future.result()
+        except asyncio.CancelledError:
+            response = error_response(503, "The server is stopping.")
+        except Exception:
+            logger.exception("%s %s failed", request.method, request.path)
+            response = error_response(500, "The server failed; its log says why.")
+        self._send(response, request, keep)
+
+    def _send(self, response: Response, request: Request, keep: bool) -> None:
+        self._answering = False
+        self._since = self._shared.clock.monotonic()
+        self._patience = self._limits.idle_seconds
+        if self._ended:
+            return
+        keep = keep and not self._shared.closing
+        self._transport.write(self._bytes(response, keep=keep, empty=request.method == "HEAD"))
+        if not keep:
+            self._transport.close()
+        elif self._queue:
+            self._answer(*self._queue.popleft())
+        elif self._paused:
+            self._paused = False
+            self._transport.resume_reading()
+
+    def _bytes(self, response: Response, *, keep: bool, empty: bool = False) -> bytes:
+        parts: list[Any] = [
+            self._shared.head_of(response.status, response.content_type),
+            b"\r\ncontent-length: %d\r\n" % len(response.body),
+        ]
+        parts.extend(b"%b: %b\r\n" % pair for pair in response.headers)
+        if not keep:
+            parts.append(b"connection: close\r\n")
+        parts.append(b"\r\n")
+        if not empty:
+            parts.append(response.body)
+        return b"".join(parts)
+
+    def _refuse(self, status: int, message: str, *headers: tuple[bytes, bytes]) -> None:
+        """Answer with an error in the middle of a request, and hang up."""
+        if self._refused or self._ended:
+            return
+        self._refused = True
+        self._queue.clear()
+        self._transport.write(self._bytes(error_response(status, message, headers), keep=False))
+        self._transport.close()
+
+
+_STATUS = {s.value: b"HTTP/1.1 %d %b\r\n" % (s.value, s.phrase.encode()) for s in HTTPStatus}

@@ -1,0 +1,1 @@
+"""The protocols: each file translates one of them to the data plane and back, and does no more."""

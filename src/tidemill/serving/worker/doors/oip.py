@@ -1,0 +1,323 @@
+"""The Open Inference Protocol, version 2, over REST: JSON and the binary tensor extension.
+
+The model's name in the URL is the endpoint's. Each column is an input of its own; a model without
+text also takes all columns as one tensor `x` of shape `[n, features]`.
+
+References:
+    https://github.com/kserve/open-inference-protocol/blob/main/specification/protocol/inference_rest.md
+    https://github.com/triton-inference-server/server/blob/main/docs/protocol/extension_binary_data.md
+"""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import Any
+
+import msgspec
+
+import tidemill
+from tidemill.core.errors import nearest
+from tidemill.models.errors import InvalidInput
+from tidemill.models.records import Signature
+from tidemill.serving.worker.doors.common import Reception, body_of, decode
+from tidemill.serving.worker.doors.tensors import (
+    Parameters,
+    Tensor,
+    declared,
+    read_binary,
+    read_json,
+    rows_of,
+    write_binary,
+)
+from tidemill.serving.worker.http import HttpError, Request, Response, json_response
+from tidemill.serving.worker.plane import Answer, Ask, Plane
+from tidemill.serving.worker.rows import Rows, Values
+from tidemill.serving.worker.version import Version
+
+HEADER_LENGTH = b"inference-header-content-length"
+OCTETS = b"application/octet-stream"
+PLATFORM = "tidemill_onnx"
+EXTENSIONS = ("binary_tensor_data", "model_repository")
+
+
+class RequestedOutput(msgspec.Struct):
+    """One output that is asked for."""
+
+    name: str
+    parameters: Parameters = None
+
+
+class InferRequest(msgspec.Struct):
+    """The body of an inference request."""
+
+    inputs: list[Tensor]
+    id: str | None = None
+    parameters: Parameters = None
+    outputs: list[RequestedOutput] | None = None
+
+
+class OutputTensor(msgspec.Struct, omit_defaults=True):
+    """One output of a response."""
+
+    name: str
+    datatype: str
+    shape: list[int]
+    data: Any = msgspec.UNSET
+    parameters: dict[str, int] | msgspec.UnsetType = msgspec.UNSET
+
+
+class InferResponse(msgspec.Struct):
+    """The body of an inference response."""
+
+    model_name: str
+    model_version: str
+    outputs: list[OutputTensor]
+    parameters: dict[str, str]
+    id: str | msgspec.UnsetType = msgspec.UNSET
+
+
+class Output(msgspec.Struct, frozen=True):
+    """An output before it is written.
+
+    Attributes:
+        name: `label`, `probabilities` or `prediction`.
+        datatype: What its values are.
+        width: How many values a row has; 0 for one that is no list.
+    """
+
+    name: str
+    datatype: str
+    width: int = 0
+
+    @property
+    def shape(self) -> list[int]:
+        """Its shape in the metadata."""
+        return [-1, self.width] if self.width else [-1]
+
+
+_DECODER = msgspec.json.Decoder(InferRequest)
+_ENCODER = msgspec.json.Encoder()
+
+
+class OpenInference:
+    """The door.
+
+    Args:
+        plane: Answers.
+        reception: Reads callers off their headers.
+    """
+
+    def __init__(self, plane: Plane, reception: Reception) -> None:
+        self._plane = plane
+        self._reception = reception
+
+    def server(self) -> Response:
+        """Say who we are."""
+        return json_response(
+            {"name": "tidemill", "version": tidemill.__version__, "extensions": EXTENSIONS}
+        )
+
+    def live(self) -> Response:
+        """Say that the server lives."""
+        return json_response({"live": True})
+
+    def ready(self) -> Response:
+        """Say whether every endpoint is served as the route table wants it."""
+        ready = self._plane.table.generation >= 0
+        return json_response({"live": True, "ready": ready}, 200 if ready else 503)
+
+    def model(self, name: str, version: str | None = None) -> Response:
+        """Say what a model takes and gives."""
+        endpoint = self._plane.table.endpoint(name)
+        found = endpoint.versions[endpoint.target("", version).version]
+        return json_response(
+            {
+                "name": name,
+                "versions": [str(number) for number in sorted(endpoint.versions)],
+                "platform": PLATFORM,
+                "inputs": [
+                    {"name": c.name, "datatype": declared(c.type), "shape": [-1]}
+                    for c in found.signature.features
+                ],
+                "outputs": [
+                    {"name": o.name, "datatype": o.datatype, "shape": o.shape}
+                    for o in outputs_of(found.signature)
+                ],
+            }
+        )
+
+    def model_ready(self, name: str, version: str | None = None) -> Response:
+        """Say whether a model answers."""
+        self._plane.table.endpoint(name).target("", version)
+        return json_response({"name": name, "ready": True})
+
+    def index(self) -> Response:
+        """List the models, with the versions that are kept warm."""
+        table = self._plane.table
+        ready: list[dict[str, str]] = [
+            {"name": name, "version": str(number), "state": "READY", "reason": ""}
+            for name, endpoint in table.endpoints.items()
+            for number in endpoint.versions
+        ]
+        broken = [
+            {"name": name, "state": "UNAVAILABLE", "reason": reason}
+            for name, reason in table.problems.items()
+        ]
+        return json_response([*ready, *broken])
+
+    def load(self, name: str) -> Response:
+        """Answer a wish to load or unload: deployments decide that, not clients."""
+        self._plane.table.endpoint(name)
+        raise HttpError(
+            400,
+            f"Model {name!r} is loaded by its deployment. "
+            "Change it with `tidemill deploy` or `tidemill rollback`.",
+        )
+
+    def infer(
+        self, request: Request, name: str, version: str | None = None
+    ) -> asyncio.Future[Response]:
+        """Answer an inference request.
+
+        Raises:
+            HttpError: It is refused; the message names the field.
+        """
+        try:
+            asked, values = _read(request)
+        except HttpError as error:
+            self._plane.refuse(name, error.status)
+            raise
+        caller = self._reception.caller(request)
+        return self._plane.submit(
+            Ask(
+                endpoint=name,
+                rows=partial(_rows, asked, values),
+                render=partial(_render, asked, name),
+                version=version or caller.version,
+                key=caller.key or asked.id,
+                request_id=asked.id or caller.request_id,
+                time=caller.time,
+                arrived=request.arrived,
+                deadline=caller.deadline,
+            )
+        )
+
+
+def outputs_of(signature: Signature) -> tuple[Output, ...]:
+    """Return what a model gives."""
+    if signature.task == "regression":
+        return (Output("prediction", "FP64"),)
+    return (
+        Output("label", _label_type(signature)),
+        Output("probabilities", "FP64", len(signature.classes)),
+    )
+
+
+def _label_type(signature: Signature) -> str:
+    kinds = {type(c) for c in signature.classes}
+    if kinds == {bool}:
+        return "BOOL"
+    return "INT64" if kinds == {int} else "BYTES"
+
+
+def _read(request: Request) -> tuple[InferRequest, list[Values]]:
+    body = body_of(request)
+    length = request.headers.get(HEADER_LENGTH)
+    head, tail = (body, b"") if length is None else _divided(body, length)
+    asked: InferRequest = decode(_DECODER, head)
+    if not asked.inputs:
+        raise HttpError(400, "The request has no inputs. Expected one for each column.")
+    try:
+        return asked, _values(asked.inputs, tail)
+    except InvalidInput as error:
+        raise HttpError(400, str(error)) from error
+
+
+def _divided(body: bytes, length: bytes) -> tuple[bytes, bytes]:
+    if not length.isdigit() or int(length[:12]) > len(body):
+        raise HttpError(
+            400,
+            f"The header Inference-Header-Content-Length is {length.decode('latin-1')!r}. "
+            f"Expected the bytes of the JSON part, at most {len(body)}.",
+        )
+    return body[: int(length)], body[int(length) :]
+
+
+def _values(tensors: list[Tensor], tail: bytes) -> list[Values]:
+    values: list[Values] = []
+    at = 0
+    for tensor in tensors:
+        size = (tensor.parameters or {}).get("binary_data_size")
+        if size is None:
+            values.append(read_json(tensor))
+            continue
+        if type(size) is not int or size < 0 or at + size > len(tail):
+            raise InvalidInput(
+                f"Input {tensor.name!r} has binary_data_size {size!r}.",
+                column=tensor.name,
+                expected=f"at most the {len(tail) - at} bytes that are left of the body",
+            )
+        values.append(read_binary(tensor, tail[at : at + size]))
+        at += size
+    if at != len(tail):
+        raise InvalidInput(f"{len(tail) - at} bytes of the body belong to no input.")
+    return values
+
+
+def _rows(asked: InferRequest, values: list[Values], version: Version) -> Rows:
+    if asked.outputs:
+        known = [o.name for o in outputs_of(version.signature)]
+        for output in asked.outputs:
+            if output.name not in known:
+                raise InvalidInput(
+                    f"There is no output {output.name!r}.", expected=nearest(output.name, known)
+                )
+    return rows_of(asked.inputs, values, version.inputs)
+
+
+def _render(asked: InferRequest, name: str, answer: Answer) -> Response:
+    version = answer.version
+    binary_default = bool((asked.parameters or {}).get("binary_data_output", False))
+    wanted = {o.name: o for o in asked.outputs} if asked.outputs else None
+    outputs: list[OutputTensor] = []
+    tail: list[bytes] = []
+    for output in outputs_of(version.signature):
+        if wanted is not None and output.name not in wanted:
+            continue
+        binary = binary_default
+        if wanted is not None:
+            binary = bool((wanted[output.name].parameters or {}).get("binary_data", binary))
+        written = OutputTensor(output.name, output.datatype, [len(answer.ids), *output.shape[1:]])
+        values = _output_values(output, answer)
+        if binary:
+            tail.append(write_binary(values, output.datatype))
+            written.parameters = {"binary_data_size": len(tail[-1])}
+        else:
+            written.data = _flat(values) if output.width else values
+        outputs.append(written)
+    body = _ENCODER.encode(
+        InferResponse(
+            name,
+            str(version.number),
+            outputs,
+            {"prediction_ids": ",".join(answer.ids)},
+            msgspec.UNSET if asked.id is None else asked.id,
+        )
+    )
+    if not tail:
+        return Response(200, body)
+    length = ((HEADER_LENGTH, b"%d" % len(body)),)
+    return Response(200, b"".join([body, *tail]), OCTETS, length)
+
+
+def _output_values(output: Output, answer: Answer) -> list[Any]:
+    if output.name == "probabilities":
+        return answer.version.probabilities(answer.outcome.scores or [])
+    if output.datatype == "BYTES":
+        return [str(v) for v in answer.outcome.values]
+    return answer.outcome.values
+
+
+def _flat(rows: list[list[float]]) -> list[float]:
+    return rows[0] if len(rows) == 1 else [value for row in rows for value in row]

@@ -1,0 +1,137 @@
+"""What operators ask of a worker: its health, its metrics, and that its log be on disk.
+
+Several workers share a port, so whichever is asked also asks the others, over the sockets that
+they keep in one folder.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from concurrent.futures import Executor
+from pathlib import Path
+
+from tidemill.predictions.errors import LogStopped
+from tidemill.serving.worker.http import (
+    HttpError,
+    Request,
+    Response,
+    json_response,
+)
+from tidemill.serving.worker.log import Log
+from tidemill.serving.worker.metrics import Metrics, merge, process_gauges
+from tidemill.serving.worker.plane import RETRY, Plane
+
+PEER = b"tidemill-peer"
+PROMETHEUS = b"text/plain; version=0.0.4; charset=utf-8"
+_PEER_SECONDS = 10.0
+
+
+class Operations:
+    """The door.
+
+    Args:
+        plane: What is served.
+        log: The prediction log.
+        metrics: What was counted.
+        executor: Where the sync is waited for.
+        peers: The folder with the workers' sockets, or nothing for a lone worker.
+        durable: Whether every answer waits for its log record.
+    """
+
+    def __init__(
+        self,
+        plane: Plane,
+        log: Log,
+        metrics: Metrics,
+        executor: Executor,
+        *,
+        peers: Path | None,
+        durable: bool,
+    ) -> None:
+        self._plane = plane
+        self._log = log
+        self._metrics = metrics
+        self._executor = executor
+        self._peers = peers
+        self._durable = durable
+
+    def health(self) -> Response:
+        """Say what this worker serves."""
+        table = self._plane.table
+        return json_response(
+            {
+                "status": "ok" if table.generation >= 0 and not table.problems else "degraded",
+                "pid": os.getpid(),
+                "generation": table.generation,
+                "endpoints": {
+                    name: {
+                        str(t.version): {"role": t.role, "weight": t.weight}
+                        for t in endpoint.routes.targets
+                    }
+                    for name, endpoint in table.endpoints.items()
+                },
+                "problems": table.problems,
+                "log": {
+                    "mode": "durable" if self._durable else "group commit, at most 1 s at risk",
+                    "dropped": self._log.dropped,
+                },
+            },
+            200 if table.generation >= 0 else 503,
+        )
+
+    async def metrics(self, request: Request) -> Response:
+        """Return what all workers counted."""
+        own = self._metrics.text(
+            [
+                *process_gauges(),
+                ("tidemill_rows_waiting", "Rows in the workers' hands.", self._plane.waiting),
+                ("tidemill_log_dropped", "Log records lost.", self._log.dropped),
+            ]
+        )
+        texts = [own]
+        if PEER not in request.headers:
+            texts += [body.decode() for _, body in await self._ask("GET", "/metrics")]
+        return Response(200, merge(texts).encode(), PROMETHEUS)
+
+    async def flush(self, request: Request) -> Response:
+        """Return when everything that any worker answered so far is on disk.
+
+        Raises:
+            HttpError: A log cannot be written.
+        """
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.run_in_executor(self._executor, self._log.flush)
+        except LogStopped as error:
+            raise HttpError(503, str(error), RETRY) from error
+        if PEER not in request.headers:
+            for status, body in await self._ask("POST", "/-/flush"):
+                if status != 200:
+                    raise HttpError(503, f"Another worker: {body.decode()}", RETRY)
+        return json_response({"flushed": True})
+
+    async def _ask(self, method: str, path: str) -> list[tuple[int, bytes]]:
+        """Ask the other workers; those that do not answer have died, and have nothing to say."""
+        if self._peers is None:
+            return []
+        own = f"{os.getpid()}.sock"
+        sockets = [p for p in sorted(self._peers.glob("*.sock")) if p.name != own]
+        answers = await asyncio.gather(*(_request(p, method, path) for p in sockets))
+        return [a for a in answers if a is not None]
+
+
+async def _request(path: Path, method: str, target: str) -> tuple[int, bytes] | None:
+    try:
+        async with asyncio.timeout(_PEER_SECONDS):
+            reader, writer = await asyncio.open_unix_connection(path)
+            try:
+                head = f"{method} {target} HTTP/1.1\r\nhost: localhost\r\ntidemill-peer: 1\r\n"
+                writer.write(f"{head}content-length: 0\r\nconnection: close\r\n\r\n".encode())
+                answer = await reader.read()
+            finally:
+                writer.close()
+    except (OSError, TimeoutError):
+        return None
+    top, _, body = answer.partition(b"\r\n\r\n")
+    return (int(top.split(b" ", 2)[1]), body) if top else None

@@ -1,0 +1,276 @@
+"""Tensors of the Open Inference Protocol, in JSON and in binary, to columns and back.
+
+References:
+    https://github.com/kserve/open-inference-protocol/blob/main/specification/protocol/inference_rest.md
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from typing import Annotated, Any
+
+import msgspec
+import numpy as np
+from msgspec import Meta
+from numpy.typing import NDArray
+
+from tidemill.core.errors import nearest
+from tidemill.models.errors import InvalidInput
+from tidemill.serving.worker.rows import Inputs, Rows, Values
+
+MATRIX_NAMES = frozenset({"x", "input", "inputs", "input-0", "input_0", "predict"})
+"""Names under which a model without text takes all of its columns as one tensor."""
+_INTEGERS: dict[str, Any] = {
+    "INT8": Annotated[int, Meta(ge=-(2**7), lt=2**7)],
+    "INT16": Annotated[int, Meta(ge=-(2**15), lt=2**15)],
+    "INT32": Annotated[int, Meta(ge=-(2**31), lt=2**31)],
+    "INT64": Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)],
+    "UINT8": Annotated[int, Meta(ge=0, lt=2**8)],
+    "UINT16": Annotated[int, Meta(ge=0, lt=2**16)],
+    "UINT32": Annotated[int, Meta(ge=0, lt=2**32)],
+    "UINT64": Annotated[int, Meta(ge=0)],
+}
+_VALUES: dict[str, Any] = {
+    **_INTEGERS,
+    "FP32": float,
+    "FP64": float,
+    "BOOL": bool,
+    "BYTES": str,
+}
+_FLAT = {n: msgspec.json.Decoder(list[v | None]) for n, v in _VALUES.items()}  # type: ignore[valid-type]
+_NESTED = {n: msgspec.json.Decoder(list[list[v | None]]) for n, v in _VALUES.items()}  # type: ignore[valid-type]
+_DTYPES = {
+    "BOOL": "?",
+    "UINT8": "<u1",
+    "UINT16": "<u2",
+    "UINT32": "<u4",
+    "UINT64": "<u8",
+    "INT8": "<i1",
+    "INT16": "<i2",
+    "INT32": "<i4",
+    "INT64": "<i8",
+    "FP16": "<f2",
+    "FP32": "<f4",
+    "FP64": "<f8",
+}
+DATATYPES = (*_DTYPES, "BYTES")
+_FITS = {
+    "string": frozenset({"BYTES"}),
+    "bool": frozenset({"BOOL"}),
+}
+_NUMBERS = frozenset(_DTYPES) - {"BOOL"}
+_DECLARED = {"string": "BYTES", "bool": "BOOL", "int": "INT64"}
+_MOST = 1 << 40
+Parameter = bool | int | float | str
+Parameters = dict[str, Parameter | None] | None
+
+
+class Tensor(msgspec.Struct):
+    """One input of a request.
+
+    Attributes:
+        name: Of a column, or of the matrix of all of them.
+        shape: `[n]` or `[n, 1]` for a column, `[n, features]` for the matrix.
+        datatype: `FP64`, `INT64`, `BOOL`, `BYTES`, …
+        data: In JSON, flat or nested.
+        parameters: `binary_data_size`, where the data are in the binary part.
+    """
+
+    name: str
+    shape: list[int]
+    datatype: str
+    data: msgspec.Raw = msgspec.Raw()
+    parameters: Parameters = None
+
+
+def declared(type_: str) -> str:
+    """Return the datatype that the metadata of a column of a type declares.
+
+    Example:
+        >>> declared("string"), declared("float")
+        ('BYTES', 'FP64')
+    """
+    return _DECLARED.get(type_, "FP64")
+
+
+def rows_of(tensors: list[Tensor], values: list[Values], inputs: Inputs) -> Rows:
+    """Return the rows of a request's tensors, whose values were read before.
+
+    Raises:
+        InvalidInput: They do not fit what the model takes.
+    """
+    if len(tensors) == 1 and _is_matrix(tensors[0], inputs):
+        return _matrix_rows(tensors[0], values[0], inputs)
+    columns: dict[str, Values] = {}
+    for tensor, column in zip(tensors, values, strict=True):
+        name = tensor.name
+        if name in columns:
+            raise InvalidInput(f"Input {name!r} came twice.", column=name, expected="it once")
+        if len(tensor.shape) > 1 and math.prod(tensor.shape[1:]) != 1:
+            raise InvalidInput(
+                f"Input {name!r} has shape {tensor.shape}.",
+                column=name,
+                expected="[n] or [n, 1]: one value a row",
+            )
+        _check_type(tensor, inputs)
+        columns[name] = column
+    return inputs.rows(columns)
+
+
+def read_json(tensor: Tensor) -> Values:
+    """Return the values of a tensor whose data are in JSON, flat.
+
+    Raises:
+        InvalidInput: They are of another type, or not as many as the shape says.
+    """
+    name, datatype = tensor.name, tensor.datatype
+    decoder = _FLAT.get(datatype)
+    if decoder is None:
+        raise _unknown_datatype(tensor)
+    raw = bytes(tensor.data)
+    if not raw:
+        raise InvalidInput(f"Input {name!r} has no data.", column=name, expected="a list in `data`")
+    try:
+        values = _decode(raw, datatype)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise InvalidInput(f"Input {name!r} ({datatype}): {error}.", column=name) from None
+    _check_size(tensor, len(values))
+    return values
+
+
+def read_binary(tensor: Tensor, data: bytes) -> Values:
+    """Return the values of a tensor whose data came in binary, flat.
+
+    Raises:
+        InvalidInput: They are not as many as the shape says.
+    """
+    name, datatype = tensor.name, tensor.datatype
+    if datatype == "BYTES":
+        texts = _strings(name, data)
+        _check_size(tensor, len(texts))
+        return texts
+    dtype = _DTYPES.get(datatype)
+    if dtype is None:
+        raise _unknown_datatype(tensor)
+    expected = _size(tensor) * np.dtype(dtype).itemsize
+    if len(data) != expected:
+        raise InvalidInput(
+            f"Input {name!r} has {len(data)} bytes of data.",
+            column=name,
+            expected=f"{expected} for shape {tensor.shape} of {datatype}",
+        )
+    array: NDArray[Any] = np.frombuffer(data, dtype=dtype)
+    return array.tolist() if datatype == "BOOL" else array.astype(np.float64)
+
+
+def write_binary(values: Any, datatype: str) -> bytes:
+    """Return values as they stand in the binary part of a response."""
+    if datatype == "BYTES":
+        texts = [str(v).encode() for v in values]
+        return b"".join(struct.pack("<I", len(t)) + t for t in texts)
+    return np.asarray(values, dtype=_DTYPES[datatype]).tobytes()
+
+
+def _decode(raw: bytes, datatype: str) -> list[Any]:
+    try:
+        return _FLAT[datatype].decode(raw)
+    except msgspec.ValidationError:
+        if not raw.lstrip(b" \t\r\n[")[:1] or raw.count(b"[", 0, 64) < 2:
+            raise
+    return [value for row in _NESTED[datatype].decode(raw) for value in row]
+
+
+def _is_matrix(tensor: Tensor, inputs: Inputs) -> bool:
+    return (
+        not inputs.text
+        and tensor.name not in inputs.types
+        and (tensor.name.lower() in MATRIX_NAMES)
+    )
+
+
+def _matrix_rows(tensor: Tensor, values: Values, inputs: Inputs) -> Rows:
+    shape, width = tensor.shape, len(inputs.names)
+    if len(shape) != 2 or shape[1] != width:
+        raise InvalidInput(
+            f"Input {tensor.name!r} has shape {shape}.",
+            column=tensor.name,
+            expected=f"[n, {width}], one column for each of {', '.join(inputs.names)}",
+        )
+    if tensor.datatype not in _NUMBERS:
+        raise _wrong_type(tensor, sorted(_NUMBERS))
+    if shape[0] == 0:
+        raise InvalidInput("The request holds no rows.", expected="one row or more")
+    if shape[0] == 1 and isinstance(values, list):
+        return Rows(1, row=values)
+    return Rows(shape[0], matrix=np.array(values, dtype=np.float64).reshape(shape))
+
+
+def _check_type(tensor: Tensor, inputs: Inputs) -> None:
+    type_ = inputs.types.get(tensor.name)
+    if type_ is None:
+        return
+    fits = _FITS.get(type_, _NUMBERS)
+    if tensor.datatype not in fits:
+        raise _wrong_type(tensor, sorted(fits))
+
+
+def _wrong_type(tensor: Tensor, fits: list[str]) -> InvalidInput:
+    return InvalidInput(
+        f"Input {tensor.name!r} has datatype {tensor.datatype!r}.",
+        column=tensor.name,
+        expected=fits[0] if len(fits) == 1 else "one of " + ", ".join(fits),
+    )
+
+
+def _unknown_datatype(tensor: Tensor) -> InvalidInput:
+    if tensor.datatype in _DTYPES:
+        return InvalidInput(
+            f"Input {tensor.name!r} has datatype {tensor.datatype} in JSON.",
+            column=tensor.name,
+            expected=f"{tensor.datatype} in the binary part, or FP32",
+        )
+    return InvalidInput(
+        f"Input {tensor.name!r} has datatype {tensor.datatype!r}.",
+        column=tensor.name,
+        expected=nearest(tensor.datatype, DATATYPES),
+    )
+
+
+def _size(tensor: Tensor) -> int:
+    if not tensor.shape or any(d < 0 for d in tensor.shape) or math.prod(tensor.shape) > _MOST:
+        raise InvalidInput(
+            f"Input {tensor.name!r} has shape {tensor.shape}.",
+            column=tensor.name,
+            expected="[n] or [n, 1], and n not negative",
+        )
+    return math.prod(tensor.shape)
+
+
+def _check_size(tensor: Tensor, count: int) -> None:
+    expected = _size(tensor)
+    if count != expected:
+        raise InvalidInput(
+            f"Input {tensor.name!r} has {count} values.",
+            column=tensor.name,
+            expected=f"{expected} for shape {tensor.shape}",
+        )
+
+
+def _strings(name: str, data: bytes) -> list[str]:
+    texts: list[str] = []
+    at = 0
+    try:
+        while at < len(data):
+            (length,) = struct.unpack_from("<I", data, at)
+            end = at + 4 + length
+            if end > len(data):
+                raise InvalidInput(
+                    f"Input {name!r} has a string of {length} bytes; {len(data) - at - 4} follow.",
+                    column=name,
+                )
+            texts.append(data[at + 4 : end].decode("utf-8"))
+            at = end
+    except (struct.error, UnicodeDecodeError) as error:
+        raise InvalidInput(f"Input {name!r} is no list of UTF-8 strings: {error}.") from None
+    return texts

@@ -1,0 +1,96 @@
+"""What a request and a response are to the doors of the data plane, and the answers that say no."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http import HTTPStatus
+
+import msgspec
+
+JSON = b"application/json"
+TEXT = b"text/plain; charset=utf-8"
+
+
+class Request:
+    """One request, whole: the body has been read and is within its limit.
+
+    Attributes:
+        method: In capitals.
+        path: As it came, without the query.
+        query: What follows the question mark.
+        headers: By name in lower case; of a repeated one, the last.
+        body: The bytes.
+        arrived: When its last byte came, in seconds of the monotonic clock.
+    """
+
+    __slots__ = ("arrived", "body", "headers", "method", "path", "query")
+
+    def __init__(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: str = "",
+        headers: Mapping[bytes, bytes] | None = None,
+        body: bytes = b"",
+        arrived: float = 0.0,
+    ) -> None:
+        self.method = method
+        self.path = path
+        self.query = query
+        self.headers = headers or {}
+        self.body = body
+        self.arrived = arrived
+
+    def header(self, name: bytes) -> str | None:
+        """Return a header's value as text, or nothing."""
+        value = self.headers.get(name)
+        return None if value is None else value.decode("latin-1").strip()
+
+
+class Response(msgspec.Struct, frozen=True):
+    """One answer: status, body, content type and further headers."""
+
+    status: int
+    body: bytes
+    content_type: bytes = JSON
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+class HttpError(Exception):
+    """An answer that says no.
+
+    Args:
+        status: The HTTP status.
+        message: What was wrong, what was expected, what to do.
+        headers: Further headers.
+    """
+
+    def __init__(
+        self, status: int, message: str, headers: tuple[tuple[bytes, bytes], ...] = ()
+    ) -> None:
+        super().__init__(status, message)
+        self.status = status
+        self.message = message
+        self.headers = headers
+
+
+def error_response(
+    status: int, message: str, headers: tuple[tuple[bytes, bytes], ...] = ()
+) -> Response:
+    """Return the one shape of all errors.
+
+    `error` is what inference clients read; `error_code` and `message` are what scoring clients do.
+
+    Example:
+        >>> error_response(404, "No m.").body
+        b'{"error":"No m.","error_code":"NOT_FOUND","message":"No m."}'
+    """
+    code = HTTPStatus(status).name
+    body = msgspec.json.encode({"error": message, "error_code": code, "message": message})
+    return Response(status, body, JSON, headers)
+
+
+def json_response(value: object, status: int = 200) -> Response:
+    """Return a value as JSON."""
+    return Response(status, msgspec.json.encode(value))

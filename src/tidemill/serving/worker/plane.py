@@ -1,0 +1,331 @@
+"""The data plane: rows in, an answer out. Every protocol is a door to this one room.
+
+A request is validated, routed, answered in a batch, logged and counted here; a door only
+translates. A candidate that fails is not the caller's trouble: the champion answers instead, and
+the failure is logged against the candidate.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from concurrent.futures import Executor
+from typing import Literal
+
+import msgspec
+
+from tidemill.core.clock import Clock
+from tidemill.models.errors import InvalidInput
+from tidemill.predictions.errors import LogStopped
+from tidemill.predictions.records import PredictionRecord
+from tidemill.predictions.writer import RecordWriter
+from tidemill.serving.routes import RouteTarget
+from tidemill.serving.worker.batching import Batcher
+from tidemill.serving.worker.http import HttpError, Response, error_response
+from tidemill.serving.worker.log import Log
+from tidemill.serving.worker.metrics import Labels, Metrics
+from tidemill.serving.worker.rows import Rows
+from tidemill.serving.worker.table import Endpoint, Table
+from tidemill.serving.worker.version import Outcome, Version
+
+RETRY = ((b"retry-after", b"1"),)
+RowsFor = Callable[[Version], Rows]
+Render = Callable[["Answer"], Response]
+
+
+class Ask(msgspec.Struct, frozen=True, kw_only=True):
+    """One request for predictions, from whichever door.
+
+    Attributes:
+        endpoint: Its name.
+        rows: Makes the rows for the version that answers; versions may take different columns.
+        render: Makes the response.
+        version: The version asked for, where one is.
+        key: What the split goes by; a random one where it is left out.
+        request_id: The caller's name for the request.
+        time: Of the prediction, in microseconds since 1970.
+        arrived: When the request was whole, in seconds of the monotonic clock.
+        deadline: When the caller gives up, in seconds of the monotonic clock.
+    """
+
+    endpoint: str
+    rows: RowsFor
+    render: Render
+    version: str | None
+    key: str | None
+    request_id: str
+    time: int
+    arrived: float
+    deadline: float
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What the doors render.
+
+    Attributes:
+        version: The version that answered.
+        outcome: What it said.
+        ids: The predictions' ids, one a row.
+    """
+
+    version: Version
+    outcome: Outcome
+    ids: list[str]
+
+
+class Plane:
+    """Answers requests for predictions.
+
+    Args:
+        loop: The worker's event loop.
+        executor: Where large requests run.
+        log: Where predictions go.
+        metrics: What is counted.
+        clock: Tells durations.
+        rng: For ids, sampling and keys.
+        waiting: How many rows may be in the worker's hands before it says 429.
+        durable: Whether every answer waits for its log record.
+    """
+
+    def __init__(
+        self,
+        *,
+        loop: asyncio.AbstractEventLoop,
+        executor: Executor,
+        log: Log,
+        metrics: Metrics,
+        clock: Clock,
+        rng: random.Random,
+        waiting: int = 200_000,
+        durable: bool = False,
+    ) -> None:
+        self._loop = loop
+        self._executor = executor
+        self._log = log
+        self._metrics = metrics
+        self._clock = clock
+        self._rng = rng
+        self._most = waiting
+        self._durable = durable
+        self._labels: dict[tuple[str, int, str], Labels] = {}
+        self._batchers: dict[Version, Batcher] = {}
+        self.table = Table()
+        self.waiting = 0
+
+    def install(self, table: Table) -> None:
+        """Serve by this table from the next request on."""
+        versions = [v for e in table.endpoints.values() for v in e.versions.values()]
+        known = self._batchers
+        self._batchers = {
+            v: known.get(v) or Batcher(v, self._loop, self._executor) for v in versions
+        }
+        self.table = table
+
+    def submit(self, ask: Ask) -> asyncio.Future[Response]:
+        """Have a request answered.
+
+        Raises:
+            HttpError: It is refused; the status says why.
+        """
+        endpoint = self.table.endpoint(ask.endpoint)
+        key = ask.key or f"{self._rng.getrandbits(64):x}"
+        target = endpoint.target(key, ask.version)
+        rows = self._rows(endpoint, target, ask)
+        if self.waiting + rows.count > self._most:
+            self._refused(endpoint, 429)
+            raise HttpError(429, "Too many rows are waiting. Try again in a second.", RETRY)
+        job = _Job(self, ask, endpoint, target, rows)
+        self.waiting += rows.count
+        self._start(job)
+        if ask.version is None and endpoint.shadows:
+            self._mirror(ask, endpoint, rows.count)
+        return job.future
+
+    def new_future(self) -> asyncio.Future[Response]:
+        """Return a future of the worker's loop."""
+        return self._loop.create_future()
+
+    def refuse(self, endpoint: str, status: int) -> None:
+        """Count a request that a door refused."""
+        known = endpoint in self.table.endpoints
+        labels = (("endpoint", endpoint if known else "?"), ("status", str(status)))
+        self._metrics.count("tidemill_refused_total", labels)
+
+    # The steps of a request.
+
+    def _rows(self, endpoint: Endpoint, target: RouteTarget, ask: Ask) -> Rows:
+        try:
+            return ask.rows(endpoint.versions[target.version])
+        except InvalidInput as error:
+            self._refused(endpoint, 400)
+            raise HttpError(400, str(error)) from error
+
+    def _start(self, job: _Job) -> None:
+        version = job.endpoint.versions[job.target.version]
+        batcher = self._batchers.get(version) or Batcher(version, self._loop, self._executor)
+        batcher.add(job.rows, job.done)
+
+    def finish(self, job: _Job, outcome: Outcome | Exception) -> None:
+        """Take what a version said, or why it did not."""
+        if isinstance(outcome, Outcome):
+            self._succeed(job, outcome)
+        elif isinstance(outcome, InvalidInput):
+            self._refused(job.endpoint, 400)
+            self._resolve(job, error_response(400, str(outcome)))
+        else:
+            self._fail(job, outcome)
+
+    def _succeed(self, job: _Job, outcome: Outcome) -> None:
+        ids = self._ids(job.ask.time, job.rows.count)
+        writer = self._record(job, "ok", ids, outcome)
+        if job.mirrored:
+            self.waiting -= job.rows.count
+            return
+        version = job.endpoint.versions[job.target.version]
+        if self._clock.monotonic() > job.ask.deadline:
+            self._resolve(job, error_response(504, "The answer came after the deadline."))
+            return
+        response = job.ask.render(Answer(version, outcome, ids))
+        if writer is not None and (self._durable or job.endpoint.routes.durable):
+            self._when_durable(job, writer, response)
+        else:
+            self._resolve(job, response)
+
+    def _fail(self, job: _Job, error: Exception) -> None:
+        self._record(job, "error", self._ids(job.ask.time, job.rows.count), None)
+        champion = job.endpoint.routes.champion
+        if job.mirrored:
+            self.waiting -= job.rows.count
+        elif job.target.role == "champion" or job.ask.version is not None:
+            message = f"Version {job.target.version} failed: {type(error).__name__}."
+            self._resolve(job, error_response(500, message))
+        else:
+            job.target = champion
+            try:
+                rows = job.ask.rows(job.endpoint.champion)
+            except InvalidInput as refused:
+                self._resolve(job, error_response(400, str(refused)))
+                return
+            self.waiting += rows.count - job.rows.count
+            job.rows = rows
+            self._start(job)
+
+    def _mirror(self, ask: Ask, endpoint: Endpoint, count: int) -> None:
+        if self.waiting > self._most // 2:
+            self._metrics.count("tidemill_shadow_dropped_total", (("endpoint", endpoint.name),))
+            return
+        for target in endpoint.shadows:
+            try:
+                rows = ask.rows(endpoint.versions[target.version])
+            except InvalidInput:
+                # The shadow takes other columns than the champion: that is an error of its own.
+                job = _Job(self, ask, endpoint, target, Rows(count), mirrored=True)
+                self._record(job, "error", self._ids(ask.time, count), None)
+                continue
+            self.waiting += rows.count
+            self._start(_Job(self, ask, endpoint, target, rows, mirrored=True))
+
+    def _record(
+        self,
+        job: _Job,
+        status: Literal["ok", "error"],
+        ids: list[str],
+        outcome: Outcome | None,
+    ) -> RecordWriter | None:
+        """Count the answer, and log it."""
+        target, name, routes = job.target, job.endpoint.name, job.endpoint.routes
+        latency = self._clock.monotonic() - job.ask.arrived
+        labels = self._named(name, target)
+        self._metrics.count("tidemill_requests_total", (*labels, ("status", status)))
+        self._metrics.count("tidemill_rows_total", labels, job.rows.count)
+        self._metrics.observe(labels, latency)
+        if routes.log < 1.0 and self._rng.random() >= routes.log:
+            return None
+        version = job.endpoint.versions[target.version]
+        features = version.features(job.rows)
+        if routes.redact:
+            features = {n: v for n, v in features.items() if n not in routes.redact}
+        record = PredictionRecord(
+            job.ask.time,
+            target.model,
+            target.version,
+            target.role,
+            job.ask.request_id,
+            int(latency * 1e6),
+            status,
+            ids,
+            job.rows.keys,
+            features,
+            [] if outcome is None else outcome.values,
+            None if outcome is None else outcome.scores,
+        )
+        return self._log.prediction(name, record)
+
+    def _when_durable(self, job: _Job, writer: RecordWriter, response: Response) -> None:
+        def flushed(future: asyncio.Future[None]) -> None:
+            failure = None if future.cancelled() else future.exception()
+            if isinstance(failure, LogStopped):
+                self._resolve(job, error_response(503, str(failure), RETRY))
+            else:
+                self._resolve(job, response)
+
+        self._loop.run_in_executor(self._executor, writer.flush).add_done_callback(flushed)
+
+    def _resolve(self, job: _Job, response: Response) -> None:
+        self.waiting -= job.rows.count
+        if not job.future.done():
+            job.future.set_result(response)
+
+    def _refused(self, endpoint: Endpoint, status: int) -> None:
+        self.refuse(endpoint.name, status)
+
+    def _named(self, endpoint: str, target: RouteTarget) -> Labels:
+        key = (endpoint, target.version, target.role)
+        labels = self._labels.get(key)
+        if labels is None:
+            labels = self._labels[key] = (
+                ("endpoint", endpoint),
+                ("version", str(target.version)),
+                ("role", target.role),
+            )
+        return labels
+
+    def _ids(self, time: int, count: int) -> list[str]:
+        """Return UUIDv7s: one random number a request, counted up for its rows."""
+        head = (time // 1000) & 0xFFFF_FFFF_FFFF
+        start = (
+            head << 80
+            | 0x7 << 76
+            | self._rng.getrandbits(12) << 64
+            | 0b10 << 62
+            | self._rng.getrandbits(61)
+        )
+        return [f"{start + i:032x}" for i in range(count)]
+
+
+class _Job:
+    """One request on its way through the plane."""
+
+    __slots__ = ("_plane", "ask", "endpoint", "future", "mirrored", "rows", "target")
+
+    def __init__(
+        self,
+        plane: Plane,
+        ask: Ask,
+        endpoint: Endpoint,
+        target: RouteTarget,
+        rows: Rows,
+        *,
+        mirrored: bool = False,
+    ) -> None:
+        self._plane = plane
+        self.ask = ask
+        self.endpoint = endpoint
+        self.target = target
+        self.rows = rows
+        self.mirrored = mirrored
+        self.future: asyncio.Future[Response] = plane.new_future()
+
+    def done(self, outcome: Outcome | Exception) -> None:
+        self._plane.finish(self, outcome)

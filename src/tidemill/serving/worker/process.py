@@ -1,0 +1,316 @@
+"""One worker process: opens its own socket on the shared port, watches the route table, serves.
+
+`SO_REUSEPORT` lets every worker listen on the same port with a socket of its own, so the kernel
+spreads connections, and none of them waits for another. A supervisor may hand a socket over
+instead: what is in its queue then survives the worker.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import logging
+import os
+import random
+import signal
+import socket
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import msgspec
+import uvloop
+
+from tidemill.core.clock import Clock, SystemClock
+from tidemill.core.errors import TidemillError
+from tidemill.core.ids import Ids
+from tidemill.serving.routes import read_routes
+from tidemill.serving.worker.app import App
+from tidemill.serving.worker.connection import Connections, Limits
+from tidemill.serving.worker.doors.common import Reception
+from tidemill.serving.worker.doors.labels import LabelDoor
+from tidemill.serving.worker.doors.oip import OpenInference
+from tidemill.serving.worker.doors.operations import Operations
+from tidemill.serving.worker.doors.scoring import Scoring
+from tidemill.serving.worker.log import Log
+from tidemill.serving.worker.metrics import Metrics
+from tidemill.serving.worker.plane import Plane
+from tidemill.serving.worker.table import load_table
+
+logger = logging.getLogger(__name__)
+WATCH_SECONDS = 0.05
+DRAIN_SECONDS = 10.0
+THREADS = 4
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """How a worker is started.
+
+    Attributes:
+        routes: The route table's file.
+        bundles: The folder of unpacked bundles.
+        predictions: The root of the letterbox.
+        host: Where to listen.
+        port: Where to listen; 0 takes a free one.
+        fd: A listening socket to take over, instead of opening one.
+        peers: The folder for the workers' own sockets and their states.
+        header_clock: Whether a request may say when it is.
+        durable: Whether every answer waits for its log record.
+        allow_hosts: Names by which clients may call, beside the local ones.
+        max_body: The largest body in bytes.
+        head_seconds: How long a request's head may take.
+    """
+
+    routes: Path
+    bundles: Path
+    predictions: Path
+    host: str = "127.0.0.1"
+    port: int = 8080
+    fd: int | None = None
+    peers: Path | None = None
+    header_clock: bool = False
+    durable: bool = False
+    allow_hosts: tuple[str, ...] = ()
+    max_body: int = 32 << 20
+    head_seconds: float = 10.0
+
+
+class State(msgspec.Struct, frozen=True, kw_only=True):
+    """What a worker says of itself in its state file, for its supervisor.
+
+    Attributes:
+        pid: Its process.
+        port: Where it listens.
+        generation: Of the route table that it serves.
+        problems: Why an endpoint is not as the route table says, by name.
+    """
+
+    pid: int
+    port: int
+    generation: int
+    problems: dict[str, str] = {}
+
+
+class Worker:
+    """Everything of one worker, wired.
+
+    Args:
+        settings: How it is started.
+        clock: Tells the time.
+        rng: For ids and keys.
+        loop: Its event loop.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        clock: Clock,
+        rng: random.Random,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self._settings = settings
+        self._loop = loop
+        self._executor = ThreadPoolExecutor(THREADS, thread_name_prefix="tidemill-large")
+        self.log = Log(settings.predictions, Ids(clock))
+        metrics = Metrics()
+        self.plane = Plane(
+            loop=loop,
+            executor=self._executor,
+            log=self.log,
+            metrics=metrics,
+            clock=clock,
+            rng=rng,
+            durable=settings.durable,
+        )
+        reception = Reception(clock, by_header=settings.header_clock)
+        app = App(
+            oip=OpenInference(self.plane, reception),
+            scoring=Scoring(self.plane, reception),
+            labels=LabelDoor(self.plane, reception, self.log, metrics, self._executor),
+            operations=Operations(
+                self.plane,
+                self.log,
+                metrics,
+                self._executor,
+                peers=settings.peers,
+                durable=settings.durable,
+            ),
+            hosts=frozenset(settings.allow_hosts),
+        )
+        limits = Limits(body=settings.max_body, head_seconds=settings.head_seconds)
+        self._connections = Connections(app, clock, limits)
+        self._stamp: tuple[int, int, int] | None = None
+        self._port = 0
+
+    async def serve(self) -> None:
+        """Serve until a signal to stop comes, then finish what is being answered."""
+        stopped = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._loop.add_signal_handler(number, stopped.set)
+        await self._follow()
+        listening = await self._listen()
+        gc.collect()
+        gc.freeze()
+        helpers = [asyncio.create_task(self._watch()), asyncio.create_task(self._sweep())]
+        await stopped.wait()
+        for server in listening:
+            server.close()
+        await self._connections.drain(DRAIN_SECONDS)
+        for helper in helpers:
+            helper.cancel()
+        await asyncio.gather(*helpers, return_exceptions=True)
+        self.log.close()
+        self._executor.shutdown(wait=False)
+        self._leave()
+
+    async def _listen(self) -> list[asyncio.Server]:
+        opened = _socket(self._settings)
+        self._port = opened.getsockname()[1]
+        servers = [await self._loop.create_server(self._connections, sock=opened, backlog=2048)]
+        if self._settings.peers is not None:
+            own = self._settings.peers / f"{os.getpid()}.sock"
+            own.unlink(missing_ok=True)
+            servers.append(await self._loop.create_unix_server(self._connections, str(own)))
+        self._say()
+        return servers
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(WATCH_SECONDS)
+            try:
+                await self._follow()
+            except Exception:
+                logger.exception("the route table could not be followed")
+
+    async def _follow(self) -> None:
+        """Take the route table if it is a new one; versions load in a thread, traffic goes on."""
+        stamp = _stamp(self._settings.routes)
+        if stamp is None or stamp == self._stamp:
+            return
+        self._stamp = stamp
+        try:
+            routes = read_routes(self._settings.routes)
+        except TidemillError as error:
+            logger.error("the routes stay as they were: %s", error)
+            return
+        table = await self._loop.run_in_executor(
+            self._executor, load_table, routes, self._settings.bundles, self.plane.table
+        )
+        self.plane.install(table)
+        logger.info("generation %s is served", table.generation)
+        self._say()
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(1.0)
+            self._connections.sweep()
+
+    def _say(self) -> None:
+        """Write down what is served, for the supervisor."""
+        if self._settings.peers is None or self._port == 0:
+            return
+        table = self.plane.table
+        state = State(
+            pid=os.getpid(),
+            port=self._port,
+            generation=table.generation,
+            problems=table.problems,
+        )
+        path = self._settings.peers / f"{os.getpid()}.json"
+        draft = path.with_suffix(".part")
+        draft.write_bytes(msgspec.json.encode(state))
+        draft.replace(path)
+
+    def _leave(self) -> None:
+        if self._settings.peers is not None:
+            for suffix in (".sock", ".json"):
+                (self._settings.peers / f"{os.getpid()}{suffix}").unlink(missing_ok=True)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket that shares its port with the other workers'."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    opened = socket.socket(family, socket.SOCK_STREAM)
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    # Inherited by every accepted connection: without it small answers wait for the client's ACK.
+    opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    opened.bind((host, port))
+    opened.listen(2048)
+    return opened
+
+
+def run(settings: Settings) -> None:
+    """Serve until told to stop."""
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        rng = random.Random(random.SystemRandom().getrandbits(128))  # noqa: S311
+        await Worker(settings, clock=SystemClock(), rng=rng, loop=loop).serve()
+
+    # Collections are rare: almost nothing that a request makes is in a circle.
+    gc.set_threshold(50_000, 20, 20)
+    uvloop.run(main())
+
+
+def parse(arguments: list[str]) -> Settings:
+    """Read a worker's command line."""
+    parser = argparse.ArgumentParser("tidemill.serving.worker", description=__doc__)
+    add = parser.add_argument
+    add("--routes", type=Path, required=True, help="the route table's file")
+    add("--bundles", type=Path, required=True, help="the folder of unpacked bundles")
+    add("--predictions", type=Path, required=True, help="the root of the prediction log")
+    add("--host", default="127.0.0.1")
+    add("--port", type=int, default=8080)
+    add("--fd", type=int, help="a listening socket to take over")
+    add("--peers", type=Path, help="the folder for the workers' own sockets")
+    add("--clock", choices=("system", "header"), default="system")
+    add("--durable", action="store_true", help="answer only when the log record is on disk")
+    add("--allow-host", action="append", default=[], help="a name by which clients may call")
+    add("--max-body", type=int, default=32 << 20, help="in bytes")
+    add("--head-seconds", type=float, default=10.0, help="how long a request's head may take")
+    given = parser.parse_args(arguments)
+    if given.host not in _LOOPBACK and not given.allow_host:
+        parser.error(
+            f"--host {given.host} is reachable from other machines, and nobody is asked who they "
+            "are. Name who may call with --allow-host, or keep to 127.0.0.1."
+        )
+    return Settings(
+        routes=given.routes,
+        bundles=given.bundles,
+        predictions=given.predictions,
+        host=given.host,
+        port=given.port,
+        fd=given.fd,
+        peers=given.peers,
+        header_clock=given.clock == "header",
+        durable=given.durable,
+        allow_hosts=tuple(given.allow_host),
+        max_body=given.max_body,
+        head_seconds=given.head_seconds,
+    )
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run a worker from its command line."""
+    logging.basicConfig(
+        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s"
+    )
+    run(parse(sys.argv[1:] if arguments is None else arguments))
+
+
+def _socket(settings: Settings) -> socket.socket:
+    if settings.fd is not None:
+        return socket.socket(fileno=settings.fd)
+    return listen(settings.host, settings.port)
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_ino, found.st_size

@@ -1,0 +1,128 @@
+"""What this worker serves now: the route table with every version of it loaded and warm."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from tidemill.core.errors import TidemillError, nearest
+from tidemill.serving.routes import EndpointRoutes, RouteTable, RouteTarget, choose
+from tidemill.serving.worker.http import HttpError
+from tidemill.serving.worker.version import Version
+
+logger = logging.getLogger(__name__)
+_Key = tuple[str, bool]
+
+
+class Endpoint(msgspec.Struct, frozen=True):
+    """One endpoint, ready to answer.
+
+    Attributes:
+        name: As in the URL.
+        routes: How its traffic is split.
+        versions: The loaded versions, by number.
+    """
+
+    name: str
+    routes: EndpointRoutes
+    versions: dict[int, Version]
+
+    @property
+    def champion(self) -> Version:
+        """The version that answers whatever no canary does."""
+        return self.versions[self.routes.champion.version]
+
+    @property
+    def shadows(self) -> list[RouteTarget]:
+        """The versions that see every request and answer none."""
+        return [t for t in self.routes.targets if t.role == "shadow"]
+
+    def target(self, key: str, version: str | None) -> RouteTarget:
+        """Return the version that answers a key, or the one asked for.
+
+        Raises:
+            HttpError: No such version is kept warm.
+        """
+        if version is None:
+            return choose(self.routes, self.name, key)
+        for target in self.routes.targets:
+            if str(target.version) == version:
+                return target
+        known = [str(t.version) for t in self.routes.targets]
+        raise HttpError(
+            404,
+            f"Endpoint {self.name!r} serves no version {version!r}. "
+            f"Expected {nearest(version, known)}.",
+        )
+
+
+class Table(msgspec.Struct, frozen=True):
+    """All endpoints of one generation of the route table.
+
+    Attributes:
+        generation: Of the route table.
+        endpoints: By name.
+        problems: Why an endpoint is not as the route table says, by name.
+    """
+
+    generation: int = -1
+    endpoints: dict[str, Endpoint] = {}
+    problems: dict[str, str] = {}
+
+    def endpoint(self, name: str) -> Endpoint:
+        """Return an endpoint.
+
+        Raises:
+            HttpError: There is none of that name.
+        """
+        found = self.endpoints.get(name)
+        if found is None:
+            known = nearest(name, self.endpoints)
+            raise HttpError(404, f"There is no model {name!r}. Expected {known}.")
+        return found
+
+
+def load_table(routes: RouteTable, bundles: Path, before: Table) -> Table:
+    """Load what is new and keep what is loaded.
+
+    An endpoint with a version that cannot be loaded stays as it was before: a broken candidate
+    must not take the live version with it.
+    """
+    loaded = _loaded(before)
+    endpoints: dict[str, Endpoint] = {}
+    problems: dict[str, str] = {}
+    for name, wanted in routes.endpoints.items():
+        try:
+            endpoints[name] = _endpoint(name, wanted, bundles, loaded)
+        except (TidemillError, OSError, RuntimeError) as error:
+            problems[name] = str(error)
+            logger.error("endpoint %s stays as it was: %s", name, error)
+            if name in before.endpoints:
+                endpoints[name] = before.endpoints[name]
+    return Table(routes.generation, endpoints, problems)
+
+
+def _endpoint(
+    name: str, routes: EndpointRoutes, bundles: Path, loaded: Mapping[_Key, Version]
+) -> Endpoint:
+    strict = routes.validate == "refuse"
+    versions = {}
+    for target in routes.targets:
+        found = loaded.get((target.bundle, strict))
+        if found is None or (found.model, found.number) != (target.model, target.version):
+            folder = bundles / target.bundle
+            found = Version(folder, target, refuse_out_of_contract=strict)
+            logger.info("endpoint %s: %s@%s is warm", name, target.model, target.version)
+        versions[target.version] = found
+    return Endpoint(name, routes, versions)
+
+
+def _loaded(table: Table) -> dict[_Key, Version]:
+    return {
+        (version.bundle, endpoint.routes.validate == "refuse"): version
+        for endpoint in table.endpoints.values()
+        for version in endpoint.versions.values()
+    }
