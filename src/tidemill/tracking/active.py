@@ -52,6 +52,13 @@ def active_run() -> ActiveRun | None:
     return _ACTIVE.get()
 
 
+def install(run: ActiveRun | None) -> ActiveRun | None:
+    """Make a run the active one until something else is installed; return the one before it."""
+    before = _ACTIVE.get()
+    _ACTIVE.set(run)
+    return before
+
+
 @contextmanager
 def activate(run: ActiveRun) -> Iterator[ActiveRun]:
     """Make a run the active one inside the block."""

@@ -22,6 +22,19 @@ class RunStarted(Event, frozen=True, kw_only=True):
     experiment: str
 
 
+class RunResumed(Event, frozen=True, kw_only=True):
+    """A run that had ended goes on.
+
+    Attributes:
+        run_id: Its id.
+        was: How it had ended.
+    """
+
+    type: ClassVar[str] = "run.resumed"
+    run_id: str
+    was: str
+
+
 class RunFinished(Event, frozen=True, kw_only=True):
     """A run came to its end.
 

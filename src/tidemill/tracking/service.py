@@ -24,7 +24,7 @@ from tidemill.tracking.errors import (
     ParamChanged,
     RunNotFound,
 )
-from tidemill.tracking.events import RunFinished, RunStarted
+from tidemill.tracking.events import RunFinished, RunResumed, RunStarted
 from tidemill.tracking.records import Artifact, Experiment, Metric, Param, Run, RunStatus, Tag
 
 MAX_KEY = 250
@@ -173,6 +173,27 @@ class Tracking:
             subject = Ref("run", run_id)
             self._journal.append(connection, event, subject=subject, actor=actor, cause=cause)
             return self._require(connection, run_id)
+
+        return self._db.write(work)
+
+    def resume_run(self, run_id: str, *, actor: str, cause: str | None = None) -> Run:
+        """Have a run go on that had ended.
+
+        Raises:
+            RunNotFound: No run has that id.
+        """
+
+        def work(connection: Connection) -> Run:
+            run = self._require(connection, run_id)
+            if run.status == "RUNNING":
+                return run
+            connection.execute(
+                update(store.runs).filter_by(id=run.id), {"status": "RUNNING", "ended": None}
+            )
+            event = RunResumed(run_id=run.id, was=run.status)
+            subject = Ref("run", run.id)
+            self._journal.append(connection, event, subject=subject, actor=actor, cause=cause)
+            return self._require(connection, run.id)
 
         return self._db.write(work)
 

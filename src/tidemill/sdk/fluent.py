@@ -1,0 +1,454 @@
+"""Logging to the run that is active here; names and meanings are MLflow's.
+
+Inside a pipeline's step the active run is the step's. Anywhere else a run is started in the home
+that `home_folder` finds, which is opened for as long as the run lasts. The active run belongs to
+the thread or task that started it: another thread logs through the handle that `start_run` gave.
+"""
+
+from __future__ import annotations
+
+import atexit
+import getpass
+import io
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from tidemill.core.clock import SystemClock, micros
+from tidemill.core.errors import MissingExtra
+from tidemill.sdk.errors import BadLogged, RunActive, RunElsewhere
+from tidemill.tracking.active import ActiveRun, install
+from tidemill.tracking.active import active_run as _active
+from tidemill.tracking.records import Experiment, Metric, Param, Run, RunStatus, Tag
+
+if TYPE_CHECKING:
+    from tidemill.home import Home
+
+_SESSION: ContextVar[_Session | None] = ContextVar("tidemill_session", default=None)
+_EXPERIMENT: ContextVar[str | None] = ContextVar("tidemill_experiment", default=None)
+_IMAGES = {".png", ".jpg", ".jpeg", ".svg", ".pdf", ".webp"}
+
+
+class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """What MLflow calls a run's info.
+
+    Attributes:
+        run_id: The run's id.
+        run_name: For people; empty where a step's process does not know it.
+        experiment_id: Where it belongs; empty where a step's process does not know it.
+    """
+
+    run_id: str
+    run_name: str = ""
+    experiment_id: str = ""
+
+
+class RunHandle:
+    """An active run: a context manager that ends it, and the logging functions as methods.
+
+    Args:
+        run: The run and where its log goes.
+        info: What is known of it here.
+    """
+
+    def __init__(self, run: ActiveRun, info: RunInfo) -> None:
+        self._run = run
+        self.info = info
+
+    @property
+    def id(self) -> str:
+        """The run's id."""
+        return self._run.id
+
+    def log_metrics(
+        self, metrics: Mapping[str, float], step: int | None = None, timestamp: int | None = None
+    ) -> None:
+        """Log several metrics at once; see `log_metric`."""
+        when = micros(SystemClock().now()) // 1000 if timestamp is None else timestamp
+        points = [Metric(k, _number(k, v), when, step or 0) for k, v in metrics.items()]
+        self._run.sink.log(self.id, metrics=points)
+
+    def log_params(self, params: Mapping[str, object]) -> None:
+        """Log several params at once; see `log_param`."""
+        self._run.sink.log(self.id, params=[Param(k, str(v)) for k, v in params.items()])
+
+    def set_tags(self, tags: Mapping[str, object]) -> None:
+        """Set several tags at once; see `set_tag`."""
+        self._run.sink.log(self.id, tags=[Tag(k, str(v)) for k, v in tags.items()])
+
+    def log_bytes(self, content: bytes, artifact_file: str) -> None:
+        """Log bytes as a file."""
+        self._run.sink.log_artifact(self.id, artifact_file, content)
+
+    def log_file(self, file: Path, artifact_file: str) -> None:
+        """Log a local file."""
+        self._run.sink.log_artifact(self.id, artifact_file, file)
+
+    def __enter__(self) -> RunHandle:
+        """Return the handle: the run is active already."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """End the run, as failed where the block raised."""
+        end_run("FINISHED" if kind is None else "FAILED")
+
+
+class _Session:
+    """A run that was started here, in a home that was opened for the outermost of them."""
+
+    def __init__(
+        self, home: Home, handle: RunHandle, outer: _Session | None, previous: ActiveRun | None
+    ) -> None:
+        self.home = home
+        self.handle = handle
+        self.outer = outer
+        self.previous = previous
+
+    def finish(self, status: RunStatus) -> None:
+        atexit.unregister(self.finish_at_exit)
+        try:
+            self.home.tracking.end_run(self.handle.id, status, actor=_actor())
+        finally:
+            if self.outer is None:
+                self.home.close()
+
+    def finish_at_exit(self) -> None:
+        """End a run that was never ended: the interpreter leaves."""
+        self.finish("FINISHED")
+
+
+def home_folder(start: Path | None = None) -> Path:
+    """Return the home that runs are logged to.
+
+    It is `TIDEMILL_HOME`, or `.tidemill` in the nearest folder upwards that has a `tidemill.toml`,
+    or `.tidemill` here.
+    """
+    named = os.environ.get("TIDEMILL_HOME")
+    if named:
+        return Path(named)
+    here = (start or Path.cwd()).absolute()
+    for folder in (here, *here.parents):
+        if (folder / "tidemill.toml").exists():
+            return folder / ".tidemill"
+    return here / ".tidemill"
+
+
+def set_experiment(experiment_name: str) -> Experiment:
+    """Have the runs that are started here from now on belong to an experiment; make it if new."""
+    with _opened() as home:
+        found = home.tracking.experiment(experiment_name)
+    _EXPERIMENT.set(found.name)
+    return found
+
+
+def start_run(
+    run_id: str | None = None,
+    *,
+    run_name: str | None = None,
+    nested: bool = False,
+    tags: Mapping[str, object] | None = None,
+    description: str | None = None,
+) -> RunHandle:
+    """Start a run and make it the active one; use it in a `with`, or call `end_run`.
+
+    Inside a pipeline's step, the step's own run is joined: what is logged belongs to it, and
+    the pipeline ends it.
+
+    Args:
+        run_id: A run to go on with, instead of a new one.
+        run_name: For people.
+        nested: Whether it belongs to the run that is active.
+        tags: Its first tags.
+        description: Kept as the tag `mlflow.note.content`, as MLflow does.
+
+    Raises:
+        RunActive: A run is active, and `nested` was not said.
+        RunElsewhere: Another thread of this process has a run active.
+    """
+    notes = {k: str(v) for k, v in (tags or {}).items()}
+    if description is not None:
+        notes["mlflow.note.content"] = description
+    session, active = _SESSION.get(), _active()
+    if session is None and active is not None:
+        joined = RunHandle(active, RunInfo(run_id=active.id))
+        if notes:
+            joined.set_tags(notes)
+        return joined
+    if session is not None and not nested:
+        raise RunActive(
+            f"Run {session.handle.id} is active already.",
+            hint="End it with end_run(), or start this one with nested=True.",
+        )
+    return _start(session, run_id, run_name, notes)
+
+
+def end_run(status: RunStatus = "FINISHED") -> None:
+    """End the active run, if this process started it."""
+    session = _SESSION.get()
+    if session is None:
+        return
+    _SESSION.set(session.outer)
+    install(session.previous)
+    session.finish(status)
+
+
+def active_run() -> RunHandle | None:
+    """Return the active run, or nothing."""
+    session, active = _SESSION.get(), _active()
+    if session is not None and active is not None and session.handle.id == active.id:
+        return session.handle
+    return None if active is None else RunHandle(active, RunInfo(run_id=active.id))
+
+
+def get_run(run_id: str) -> Run:
+    """Return what is known of a run.
+
+    Raises:
+        RunNotFound: The home has none of that id.
+    """
+    with _opened() as home:
+        return home.tracking.get(run_id)
+
+
+def log_metric(
+    key: str, value: float, step: int | None = None, timestamp: int | None = None
+) -> None:
+    """Log one point of a metric to the active run; one is started if there is none.
+
+    Args:
+        key: Its name.
+        value: May be NaN or infinite.
+        step: Where in the training; 0 where it is left out.
+        timestamp: Milliseconds since 1970; now where it is left out.
+
+    Raises:
+        BadLogged: The value is no number.
+    """
+    _run().log_metrics({key: value}, step, timestamp)
+
+
+def log_metrics(
+    metrics: Mapping[str, float], step: int | None = None, timestamp: int | None = None
+) -> None:
+    """Log several metrics at once: all of them or none.
+
+    Raises:
+        BadLogged: A value is no number.
+    """
+    _run().log_metrics(metrics, step, timestamp)
+
+
+def log_param(key: str, value: Any) -> Any:
+    """Log a param, which is written once; return its value.
+
+    Raises:
+        ParamChanged: It is known with another value.
+    """
+    _run().log_params({key: value})
+    return value
+
+
+def log_params(params: Mapping[str, Any]) -> None:
+    """Log several params at once: all of them or none.
+
+    Raises:
+        ParamChanged: One is known with another value.
+    """
+    _run().log_params(params)
+
+
+def set_tag(key: str, value: Any) -> None:
+    """Set a tag of the active run, in place of its old value."""
+    _run().set_tags({key: value})
+
+
+def set_tags(tags: Mapping[str, Any]) -> None:
+    """Set several tags at once."""
+    _run().set_tags(tags)
+
+
+def log_artifact(local_path: str | Path, artifact_path: str | None = None) -> None:
+    """Log a file, or a folder with all that is in it.
+
+    Args:
+        local_path: The file or folder.
+        artifact_path: The folder among the run's artifacts to put it in.
+
+    Raises:
+        BadLogged: There is no such file.
+    """
+    path = Path(local_path)
+    if path.is_dir():
+        log_artifacts(path, _below(artifact_path, path.name))
+        return
+    _require_file(path)
+    _run().log_file(path, _below(artifact_path, path.name))
+
+
+def log_artifacts(local_dir: str | Path, artifact_path: str | None = None) -> None:
+    """Log all files of a folder, under the paths that they have in it.
+
+    Raises:
+        BadLogged: There is no such folder.
+    """
+    folder = Path(local_dir)
+    if not folder.is_dir():
+        raise BadLogged(f"{str(folder)!r} is no folder.", expected="the path of a folder")
+    run = _run()
+    for file in sorted(folder.rglob("*")):
+        if file.is_file():
+            run.log_file(file, _below(artifact_path, file.relative_to(folder).as_posix()))
+
+
+def log_text(text: str, artifact_file: str) -> None:
+    """Log a text as a file."""
+    _run().log_bytes(text.encode(), artifact_file)
+
+
+def log_dict(dictionary: Any, artifact_file: str) -> None:
+    """Log a value as JSON, or as YAML where the file is so called.
+
+    Raises:
+        BadLogged: The value cannot be written so.
+        MissingExtra: YAML was asked for and PyYAML is not installed.
+    """
+    try:
+        if artifact_file.endswith((".yaml", ".yml")):
+            content = msgspec.yaml.encode(dictionary)
+        else:
+            content = msgspec.json.format(msgspec.json.encode(dictionary), indent=2)
+    except ImportError as error:
+        raise MissingExtra(
+            f"{artifact_file!r} needs PyYAML, which is not installed.",
+            hint="Install it with: pip install pyyaml, or log it as .json.",
+        ) from error
+    except (TypeError, ValueError) as error:
+        raise BadLogged(
+            f"The value for {artifact_file!r} cannot be written: {error}.",
+            expected="dictionaries, lists, texts, numbers, moments",
+        ) from error
+    _run().log_bytes(content, artifact_file)
+
+
+def log_figure(figure: Any, artifact_file: str) -> None:
+    """Log a figure of Matplotlib as an image, or one of Plotly as HTML.
+
+    Raises:
+        BadLogged: The file's ending or the figure is of no known kind.
+    """
+    ending = Path(artifact_file).suffix.lower()
+    if hasattr(figure, "savefig") and ending in _IMAGES:
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format=ending.removeprefix("."), bbox_inches="tight")
+        content = buffer.getvalue()
+    elif hasattr(figure, "to_html") and ending == ".html":
+        content = figure.to_html(include_plotlyjs="cdn").encode()
+    else:
+        raise BadLogged(
+            f"A {type(figure).__name__} cannot be logged as {artifact_file!r}.",
+            expected="a Matplotlib figure as .png or .svg, or a Plotly figure as .html",
+        )
+    _run().log_bytes(content, artifact_file)
+
+
+def _run() -> RunHandle:
+    return active_run() or start_run()
+
+
+def _start(
+    outer: _Session | None, run_id: str | None, name: str | None, tags: Mapping[str, str]
+) -> RunHandle:
+    home = outer.home if outer is not None else _open()
+    try:
+        experiment = home.tracking.experiment(_experiment())
+        notes = dict(tags)
+        if outer is not None:
+            notes["mlflow.parentRunId"] = outer.handle.id
+        if run_id is None:
+            run = home.tracking.start_run(
+                experiment.id,
+                actor=_actor(),
+                name=name or "",
+                parent=None if outer is None else outer.handle.id,
+                tags=notes,
+            )
+        else:
+            run = home.tracking.resume_run(run_id, actor=_actor())
+            home.tracking.log(run.id, tags=[Tag(k, v) for k, v in notes.items()])
+    except BaseException:
+        if outer is None:
+            home.close()
+        raise
+    active = ActiveRun(run.id, home.tracking)
+    info = RunInfo(run_id=run.id, run_name=run.name, experiment_id=run.experiment_id)
+    session = _Session(home, RunHandle(active, info), outer, install(active))
+    _SESSION.set(session)
+    atexit.register(session.finish_at_exit)
+    return session.handle
+
+
+@contextmanager
+def _opened() -> Iterator[Home]:
+    session = _SESSION.get()
+    if session is not None:
+        yield session.home
+        return
+    with _open() as home:
+        yield home
+
+
+def _open() -> Home:
+    from tidemill.home import Home
+    from tidemill.storage.lock import HomeOwned, read_owner
+
+    folder = home_folder()
+    try:
+        return Home.open(folder)
+    except HomeOwned as error:
+        owner = read_owner(folder)
+        if owner is None or owner.pid != os.getpid():
+            raise
+        raise RunElsewhere(
+            "A run is active in another thread or task of this process.",
+            hint="Log through the handle that start_run() gave there: run.log_metrics(…).",
+        ) from error
+
+
+def _experiment() -> str:
+    return _EXPERIMENT.get() or os.environ.get("TIDEMILL_EXPERIMENT") or "Default"
+
+
+def _actor() -> str:
+    try:
+        return f"user:{getpass.getuser()}"
+    except (KeyError, OSError):
+        return f"user:{os.getuid()}"
+
+
+def _number(key: str, value: object) -> float:
+    try:
+        return float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError) as error:
+        raise BadLogged(
+            f"The metric {key!r} has the value {value!r}.", expected="a number"
+        ) from error
+
+
+def _below(folder: str | None, name: str) -> str:
+    return f"{folder.rstrip('/')}/{name}" if folder else name
+
+
+def _require_file(path: Path) -> None:
+    if not path.is_file():
+        raise BadLogged(f"There is no file {str(path)!r}.", expected="the path of a file or folder")
