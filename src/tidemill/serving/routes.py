@@ -88,7 +88,7 @@ def choose(routes: EndpointRoutes, endpoint: str, key: str) -> RouteTarget:
         >>> routes = EndpointRoutes(targets=(old, new))
         >>> keys = [str(k) for k in range(1000)]
         >>> sum(choose(routes, "e", k).version == 2 for k in keys)
-        251
+        241
     """
     canaries = [t for t in routes.targets if t.role == "canary"]
     if not canaries:
@@ -125,6 +125,13 @@ def check_routes(table: RouteTable) -> RouteTable:
         if len(champions) != 1:
             raise BadEndpoint(
                 f"Endpoint {name!r} has {len(champions)} champions.", expected="exactly one"
+            )
+        numbers = [t.version for t in routes.targets]
+        if len(set(numbers)) != len(numbers):
+            raise BadEndpoint(
+                f"Endpoint {name!r} has two versions with the same number: {numbers}.",
+                expected="a number for each, since requests may ask for one by it",
+                hint="Deploy another model under an endpoint of its own.",
             )
         weights = [t.weight for t in routes.targets if t.role == "canary"]
         if any(w < 0 for w in weights) or sum(weights) > 100:

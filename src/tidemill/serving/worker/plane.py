@@ -220,7 +220,7 @@ class Plane:
                 rows = ask.rows(endpoint.versions[target.version])
             except InvalidInput:
                 # The shadow takes other columns than the champion: that is an error of its own.
-                job = _Job(self, ask, endpoint, target, Rows(count), mirrored=True)
+                job = _Job(self, ask, endpoint, target, Rows(count, {}, []), mirrored=True)
                 self._record(job, "error", self._ids(ask.time, count), None)
                 continue
             self.waiting += rows.count
@@ -242,8 +242,7 @@ class Plane:
         self._metrics.observe(labels, latency)
         if routes.log < 1.0 and self._rng.random() >= routes.log:
             return None
-        version = job.endpoint.versions[target.version]
-        features = version.features(job.rows)
+        features = job.rows.features()
         if routes.redact:
             features = {n: v for n, v in features.items() if n not in routes.redact}
         record = PredictionRecord(

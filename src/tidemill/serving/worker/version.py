@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from tidemill.models.errors import InvalidInput
+from tidemill.core.contract import Column
 from tidemill.models.session import OnnxModel, Prediction
 from tidemill.serving.routes import RouteTarget
 from tidemill.serving.worker.rows import Inputs, Rows
@@ -48,84 +48,55 @@ class Version:
         self.bundle = target.bundle
         self._onnx = OnnxModel(folder, refuse_out_of_contract=refuse_out_of_contract)
         self.signature = self._onnx.signature
-        self.created = self._onnx.manifest.created
-        self.inputs = Inputs(self.signature, self._onnx.manifest.contract)
-        self._order = _probability_order(self._onnx)
+        self.inputs = Inputs(self.signature, self._onnx.manifest.contract, self._onnx.encoder)
+        self._positive_first = self.signature.positive_index == 0
         self._warm_up()
 
     def answer(self, requests: Sequence[Rows]) -> list[Outcome | Exception]:
-        """Answer many requests in one call; a bad one spoils none of the others."""
+        """Answer many requests in one call; one that fails takes none of the others with it."""
         try:
-            return self._answer(requests)
+            prediction = self._onnx.run(_together(requests))
         except Exception as error:
             if len(requests) == 1:
                 return [error]
-        # Somebody's rows are wrong: each has its own call now, and its own answer.
-        return [outcome for request in requests for outcome in self.answer([request])]
+            return [outcome for request in requests for outcome in self.answer([request])]
+        return _apart(prediction, requests)
 
     def probabilities(self, scores: list[Any]) -> list[list[float]]:
         """Return one list a row with a probability a class, in the order of the classes."""
         if self.signature.task == "multiclass":
             return scores
-        return [[1.0 - s, s] if self._order == 1 else [s, 1.0 - s] for s in scores]
-
-    def features(self, rows: Rows) -> dict[str, list[Any]]:
-        """Return the rows by feature, as the log keeps them."""
-        names = self.inputs.names
-        if rows.row is not None:
-            return {name: [value] for name, value in zip(names, rows.row, strict=True)}
-        if rows.matrix is not None:
-            return dict(zip(names, rows.matrix.T.tolist(), strict=True))
-        return rows.columns or {}
-
-    def _answer(self, requests: Sequence[Rows]) -> list[Outcome | Exception]:
-        if self._onnx.matrix is None:
-            prediction = self._onnx.predict(_gathered(requests))
-        else:
-            matrix = _stacked(requests)
-            self._onnx.matrix.check(matrix)
-            prediction = self._onnx.run_matrix(matrix)
-        return _split(prediction, requests)
+        if self._positive_first:
+            return [[s, 1.0 - s] for s in scores]
+        return [[1.0 - s, s] for s in scores]
 
     def _warm_up(self) -> None:
         """Run the graph once, so that the first request finds everything in place."""
-        columns: dict[str, list[Any]] = {
-            c.name: [c.values[0] if c.values else _EXAMPLE.get(c.type, 0.0)]
-            for c in self.signature.features
-        }
-        self.answer([self.inputs.rows(columns)])
+        columns = {c.name: [_example(c)] for c in self.signature.features}
+        (outcome,) = self.answer([self.inputs.rows(columns)])
+        if isinstance(outcome, Exception):
+            raise outcome
 
 
-_EXAMPLE: dict[str, Any] = {"string": "", "bool": False}
+def _example(column: Column) -> Any:
+    """Return a value that a column's contract allows."""
+    if column.values:
+        return column.values[0]
+    if column.type in {"string", "bool"}:
+        return "" if column.type == "string" else False
+    low = 0.0 if column.min is None else column.min
+    value = low if column.max is None else min(max(low, 0.0), column.max)
+    return float(np.ceil(value)) if column.type == "int" else value
 
 
-def _probability_order(onnx: OnnxModel) -> int:
-    return onnx.signature.positive_index
-
-
-def _stacked(requests: Sequence[Rows]) -> NDArray[np.float64]:
-    if len(requests) == 1 and requests[0].matrix is not None:
-        return requests[0].matrix
-    if all(r.row is not None for r in requests):
-        return _numbers([r.row for r in requests])
-    return np.concatenate([_numbers([r.row]) if r.matrix is None else r.matrix for r in requests])
-
-
-def _numbers(rows: list[Any]) -> NDArray[np.float64]:
-    try:
-        return np.array(rows, dtype=np.float64)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise InvalidInput("The rows hold what are no numbers.", expected="numbers") from error
-
-
-def _gathered(requests: Sequence[Rows]) -> dict[str, list[Any]]:
-    first = requests[0].columns or {}
+def _together(requests: Sequence[Rows]) -> list[NDArray[Any]]:
     if len(requests) == 1:
-        return first
-    return {name: [v for r in requests for v in (r.columns or {})[name]] for name in first}
+        return requests[0].matrices
+    groups = zip(*(r.matrices for r in requests), strict=True)
+    return [np.concatenate(group) for group in groups]
 
 
-def _split(prediction: Prediction, requests: Sequence[Rows]) -> list[Outcome | Exception]:
+def _apart(prediction: Prediction, requests: Sequence[Rows]) -> list[Outcome | Exception]:
     values = prediction.values.tolist()
     scores = None if prediction.scores is None else prediction.scores.tolist()
     if len(requests) == 1:

@@ -19,6 +19,7 @@ import msgspec
 import tidemill
 from tidemill.core.errors import nearest
 from tidemill.models.errors import InvalidInput
+from tidemill.models.inputs import Values
 from tidemill.models.records import Signature
 from tidemill.serving.worker.doors.common import Reception, body_of, decode
 from tidemill.serving.worker.doors.tensors import (
@@ -32,7 +33,7 @@ from tidemill.serving.worker.doors.tensors import (
 )
 from tidemill.serving.worker.http import HttpError, Request, Response, json_response
 from tidemill.serving.worker.plane import Answer, Ask, Plane
-from tidemill.serving.worker.rows import Rows, Values
+from tidemill.serving.worker.rows import Rows
 from tidemill.serving.worker.version import Version
 
 HEADER_LENGTH = b"inference-header-content-length"

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -21,6 +21,7 @@ import msgspec
 
 import tidemill
 from tidemill.models.errors import InvalidInput
+from tidemill.models.inputs import Values
 from tidemill.serving.worker.doors.common import Reception, body_of, decode
 from tidemill.serving.worker.http import (
     TEXT,
@@ -30,7 +31,7 @@ from tidemill.serving.worker.http import (
     json_response,
 )
 from tidemill.serving.worker.plane import Answer, Ask, Plane
-from tidemill.serving.worker.rows import Inputs, Rows, Values, typed
+from tidemill.serving.worker.rows import Inputs, Rows
 from tidemill.serving.worker.version import Version
 
 ENDPOINT = b"tidemill-endpoint"
@@ -179,41 +180,29 @@ def _parquet(body: bytes) -> dict[str, list[Any]]:
 
 
 def _rows(table: Table, version: Version) -> Rows:
-    """Return the rows of any form, typed as the version's columns are."""
+    """Return the rows of any form."""
     ((form, content),) = table.items()
     inputs = version.inputs
     if form == "text":
-        columns = {name: _parsed(values, name, inputs) for name, values in content.items()}
-    else:
-        columns = {
-            name: _typed(values, name, inputs)
-            for name, values in _COLUMNS[form](content, inputs).items()  # type: ignore[no-untyped-call]
-        }
-    return inputs.rows(columns)
-
-
-def _typed(values: Any, name: str, inputs: Inputs) -> Values:
-    type_ = inputs.types.get(name)
-    if type_ is None:
-        return values if isinstance(values, list) else [values]
-    return typed(values, type_, name)
+        return inputs.rows({name: _parsed(v, name, inputs) for name, v in content.items()})
+    return inputs.rows(_COLUMNS[form](content, inputs))
 
 
 def _parsed(values: list[str], name: str, inputs: Inputs) -> Values:
     """Return the fields of a CSV as a column's type; an empty field is a missing value."""
     type_ = inputs.types.get(name, "string")
-    if type_ == "string":
-        return [v or None for v in values]
     try:
         if type_ == "bool":
             return [_TRUTH[v.lower()] for v in values]
-        return [float(v) if v else None for v in values]
+        if type_ in {"int", "float"}:
+            return [float(v) if v else None for v in values]
     except (KeyError, ValueError) as error:
         raise InvalidInput(
             f"Column {name!r}: {error.args[0]}.",
             column=name,
             expected="true or false" if type_ == "bool" else "numbers",
         ) from None
+    return [v or None for v in values]
 
 
 _TRUTH: dict[str, bool | None] = {
@@ -272,12 +261,17 @@ def _by_name(content: Any, where: str) -> Table:
     return {name: [row.get(name) for row in content] for name in names}
 
 
-_COLUMNS = {
+def _named(content: Any, _: Inputs) -> Table:
+    table: Table = content
+    return table
+
+
+_COLUMNS: dict[str, Callable[[Any, Inputs], Table]] = {
     "dataframe_split": _split,
     "dataframe_records": _records,
     "instances": _instances,
     "inputs": _inputs,
-    "typed": lambda content, _: content,
+    "typed": _named,
 }
 
 

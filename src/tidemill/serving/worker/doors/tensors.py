@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from tidemill.core.errors import nearest
 from tidemill.models.errors import InvalidInput
-from tidemill.serving.worker.rows import Inputs, Rows, Values
+from tidemill.models.inputs import Values
+from tidemill.serving.worker.rows import Inputs, Rows
 
 MATRIX_NAMES = frozenset({"x", "input", "inputs", "input-0", "input_0", "predict"})
 """Names under which a model without text takes all of its columns as one tensor."""
@@ -58,9 +59,17 @@ DATATYPES = (*_DTYPES, "BYTES")
 _FITS = {
     "string": frozenset({"BYTES"}),
     "bool": frozenset({"BOOL"}),
+    "datetime": frozenset({"BYTES", "INT64", "FP64"}),
+    "date": frozenset({"BYTES", "INT64", "FP64"}),
 }
 _NUMBERS = frozenset(_DTYPES) - {"BOOL"}
-_DECLARED = {"string": "BYTES", "bool": "BOOL", "int": "INT64"}
+_DECLARED = {
+    "string": "BYTES",
+    "datetime": "BYTES",
+    "date": "BYTES",
+    "bool": "BOOL",
+    "int": "INT64",
+}
 _MOST = 1 << 40
 Parameter = bool | int | float | str
 Parameters = dict[str, Parameter | None] | None
@@ -161,7 +170,7 @@ def read_binary(tensor: Tensor, data: bytes) -> Values:
             expected=f"{expected} for shape {tensor.shape} of {datatype}",
         )
     array: NDArray[Any] = np.frombuffer(data, dtype=dtype)
-    return array.tolist() if datatype == "BOOL" else array.astype(np.float64)
+    return array
 
 
 def write_binary(values: Any, datatype: str) -> bytes:
@@ -202,8 +211,12 @@ def _matrix_rows(tensor: Tensor, values: Values, inputs: Inputs) -> Rows:
     if shape[0] == 0:
         raise InvalidInput("The request holds no rows.", expected="one row or more")
     if shape[0] == 1 and isinstance(values, list):
-        return Rows(1, row=values)
-    return Rows(shape[0], matrix=np.array(values, dtype=np.float64).reshape(shape))
+        return inputs.rows({name: [v] for name, v in zip(inputs.names, values, strict=True)})
+    try:
+        matrix = np.array(values, dtype=np.float64).reshape(shape)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InvalidInput(f"Input {tensor.name!r}: {error}.", column=tensor.name) from error
+    return inputs.rows({name: matrix[:, i] for i, name in enumerate(inputs.names)})
 
 
 def _check_type(tensor: Tensor, inputs: Inputs) -> None:

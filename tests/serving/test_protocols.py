@@ -1,0 +1,346 @@
+"""What goes over the wire, to a real worker: every protocol, and every kind of mistake."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import struct
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from tests.serving.conftest import RunningWorker, tensors
+
+from tidemill.predictions.reader import read_labels, read_predictions
+
+ROW: dict[str, list[Any]] = {"a": [0.5], "b": [1.0], "c": [3]}
+INFER = "/v2/models/e/infer"
+
+
+def test_the_server_and_its_models_describe_themselves(worker: RunningWorker) -> None:
+    http = worker.http
+    assert http.get("/v2").json()["extensions"] == ["binary_tensor_data", "model_repository"]
+    assert http.get("/v2/health/live").json() == {"live": True}
+    assert http.get("/v2/health/ready").status_code == 200
+    found = http.get("/v2/models/e").json()
+    assert found["versions"] == ["1"]
+    assert found["inputs"][2] == {"name": "c", "datatype": "INT64", "shape": [-1]}
+    assert found["outputs"][1] == {"name": "probabilities", "datatype": "FP64", "shape": [-1, 2]}
+    assert http.get("/v2/models/e/versions/1/ready").json() == {"name": "e", "ready": True}
+    states = http.post("/v2/repository/index", json={}).json()
+    assert {s["name"] for s in states} == {"e", "three", "line", "words"}
+    assert http.get("/ping").status_code == 200
+
+
+def test_a_binary_model_answers_with_label_and_probabilities(worker: RunningWorker) -> None:
+    answer = worker.http.post(INFER, json={"id": "mine", "inputs": tensors(**ROW)}).json()
+    assert answer["id"] == "mine"
+    label, probabilities = answer["outputs"]
+    assert label["datatype"] == "BOOL"
+    assert probabilities["shape"] == [1, 2]
+    assert sum(probabilities["data"]) == pytest.approx(1.0)
+    assert label["data"] == [probabilities["data"][1] >= 0.5]
+    assert len(answer["parameters"]["prediction_ids"]) == 32
+
+
+def test_every_task_is_served(worker: RunningWorker) -> None:
+    two = {name: values * 2 for name, values in ROW.items()}
+    many = worker.infer("three", **two).json()["outputs"]
+    assert many[0]["datatype"] == "INT64"
+    assert many[1]["shape"] == [2, 3]
+    assert len(many[1]["data"]) == 6
+    line = worker.infer("line", **two).json()["outputs"]
+    assert [o["name"] for o in line] == ["prediction"]
+    words = worker.infer("words", carrier=["AA", "DL"], x=[0.1, 0.2]).json()["outputs"]
+    assert words[0]["data"] == [True, False]
+
+
+def test_null_is_a_missing_value_where_one_may_be(worker: RunningWorker) -> None:
+    assert worker.infer(a=[None], b=[1.0], c=[None]).status_code == 200
+    assert worker.infer("words", carrier=["AA"], x=[None]).status_code == 400
+
+
+def test_columns_matrix_binary_and_json_forms_agree(worker: RunningWorker) -> None:
+    expected = worker.infer(**ROW).json()["outputs"][1]["data"]
+    matrix = {"name": "x", "shape": [1, 3], "datatype": "FP64", "data": [[0.5, 1.0, 3]]}
+    found = worker.http.post(INFER, json={"inputs": [matrix]}).json()
+    assert found["outputs"][1]["data"] == expected
+    head = json.dumps(
+        {
+            "inputs": [
+                {
+                    "name": "x",
+                    "shape": [1, 3],
+                    "datatype": "FP32",
+                    "parameters": {"binary_data_size": 12},
+                }
+            ],
+            "outputs": [{"name": "probabilities", "parameters": {"binary_data": True}}],
+        }
+    ).encode()
+    response = worker.http.post(
+        INFER,
+        content=head + np.array([[0.5, 1.0, 3]], "<f4").tobytes(),
+        headers={"Inference-Header-Content-Length": str(len(head))},
+    )
+    length = int(response.headers["inference-header-content-length"])
+    described = json.loads(response.content[:length])
+    assert described["outputs"][0]["parameters"] == {"binary_data_size": 16}
+    assert np.frombuffer(response.content[length:], "<f8").tolist() == pytest.approx(expected)
+
+
+def test_strings_travel_in_binary(worker: RunningWorker) -> None:
+    words = b"".join(struct.pack("<I", 2) + w for w in (b"AA", b"DL"))
+    inputs = [
+        {"name": "carrier", "shape": [2], "datatype": "BYTES"},
+        {"name": "x", "shape": [2], "datatype": "FP64", "data": [0.1, 0.2]},
+    ]
+    inputs[0]["parameters"] = {"binary_data_size": len(words)}
+    head = json.dumps({"inputs": inputs}).encode()
+    response = worker.http.post(
+        "/v2/models/words/infer",
+        content=head + words,
+        headers={"Inference-Header-Content-Length": str(len(head))},
+    )
+    assert response.json()["outputs"][0]["data"] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        (
+            "application/json",
+            {"dataframe_split": {"columns": ["c", "a", "b"], "data": [[3, 0.5, 1.0]]}},
+        ),
+        ("application/json", {"dataframe_records": [{"a": 0.5, "b": 1.0, "c": 3}]}),
+        ("application/json; charset=utf-8", {"instances": [[0.5, 1.0, 3]]}),
+        ("application/json", {"instances": [{"a": 0.5, "b": 1, "c": 3.0}]}),
+        ("application/json", {"inputs": {"a": [0.5], "b": [1.0], "c": [3]}}),
+        ("application/json", {"inputs": [[0.5, 1.0, 3]]}),
+        ("text/csv", b"a,b,c\n0.5,1.0,3\n"),
+    ],
+)
+def test_every_scoring_form_gives_the_same_answer(
+    worker: RunningWorker, content_type: str, body: Any
+) -> None:
+    expected = worker.infer(**ROW).json()["outputs"][0]["data"]
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    headers = {"Content-Type": content_type}
+    response = worker.http.post("/invocations/e", content=content, headers=headers)
+    assert response.json() == {"predictions": expected}
+    assert len(response.headers["tidemill-prediction-id"]) == 32
+
+
+def test_parquet_and_kserve_v1_are_understood(worker: RunningWorker) -> None:
+    buffer = io.BytesIO()
+    pl.DataFrame(ROW).write_parquet(buffer)
+    headers = {"Content-Type": "application/vnd.apache.parquet"}
+    response = worker.http.post("/invocations/e", content=buffer.getvalue(), headers=headers)
+    assert len(response.json()["predictions"]) == 1
+    old = worker.http.post("/v1/models/e:predict", json={"instances": [[0.5, 1, 3], [1, 2, 3]]})
+    assert len(old.json()["predictions"]) == 2
+    assert worker.http.get("/v1/models/e").json()["ready"] is True
+
+
+def test_packed_bodies_are_unpacked_within_their_limit(worker: RunningWorker) -> None:
+    body = gzip.compress(json.dumps({"inputs": tensors(**ROW)}).encode())
+    headers = {"Content-Encoding": "gzip"}
+    assert worker.http.post(INFER, content=body, headers=headers).status_code == 200
+    bomb = gzip.compress(b" " * (64 << 20))
+    assert worker.http.post(INFER, content=bomb, headers=headers).status_code == 413
+    assert worker.http.post(INFER, content=body[:-9], headers=headers).status_code == 400
+    odd = {"Content-Encoding": "br"}
+    assert worker.http.post(INFER, content=body, headers=odd).status_code == 415
+
+
+def one(name: str, **change: Any) -> dict[str, Any]:
+    tensor = {"name": name, "shape": [1], "datatype": "FP64", "data": [1.0]}
+    rest = [t for t in tensors(**ROW) if t["name"] != name]
+    return {"inputs": [tensor | change, *rest]}
+
+
+BAD: list[tuple[str, Any, str]] = [
+    ("no JSON", b"{", "JSON"),
+    ("empty body", b"", "JSON"),
+    ("null", None, "object"),
+    ("array", [], "object"),
+    ("number", 7, "object"),
+    ("no inputs", {}, "inputs"),
+    ("empty inputs", {"inputs": []}, "inputs"),
+    ("inputs of another type", {"inputs": {}}, "inputs"),
+    ("nothing but a name", {"inputs": [{"name": "a"}]}, "shape"),
+    ("not UTF-8", b'{"inputs": [{"name": "\xff"}]}', ""),
+    ("byte order mark", b"\xef\xbb\xbf{}", "JSON"),
+    ("deep", b'{"inputs":' + b"[" * 100_000, ""),
+    ("deep data", {"inputs": [{"name": "a", "shape": [1], "datatype": "FP64", "data": 0}]}, "'a'"),
+    ("unknown column", one("z"), "'z'"),
+    ("missing column", {"inputs": tensors(a=[1.0], b=[1.0])}, "'c'"),
+    ("a column twice", {"inputs": tensors(**ROW) + tensors(a=[1.0])}, "'a'"),
+    ("text for a number", one("a", data=["x"]), "'a'"),
+    ("a number in quotes", one("a", data=["1"]), "'a'"),
+    ("true for a number", one("a", data=[True]), "'a'"),
+    ("an object for a number", one("a", data=[{}]), "'a'"),
+    ("null where none may be", one("b", data=[None]), "'b'"),
+    ("NaN", b'{"inputs":[{"name":"a","shape":[1],"datatype":"FP64","data":[NaN]}]}', "JSON"),
+    (
+        "too large for a float",
+        one("a") and b'{"inputs":[{"name":"a","shape":[1],"datatype":"FP64","data":[1e999]}]}',
+        "",
+    ),
+    (
+        "5,000 digits",
+        b'{"inputs":[{"name":"c","shape":[1],"datatype":"INT64","data":[' + b"9" * 5000 + b"]}]}",
+        "'c'",
+    ),
+    ("out of range", one("b", data=[51.0]), "'b'"),
+    ("not whole", one("c", data=[1.5]), "'c'"),
+    ("beyond its datatype", one("c", datatype="INT8", data=[300]), "'c'"),
+    ("negative and unsigned", one("c", datatype="UINT8", data=[-1]), "'c'"),
+    ("unknown datatype", one("a", datatype="FLOAT"), "'FLOAT'"),
+    ("half floats in JSON", one("a", datatype="FP16"), "FP16"),
+    ("text for a column of numbers", one("a", datatype="BYTES", data=["x"]), "'a'"),
+    ("negative shape", one("a", shape=[-1]), "'a'"),
+    ("enormous shape", one("a", shape=[10**12]), "'a'"),
+    ("beyond enormous", one("a", shape=[2**40, 2**40]), "'a'"),
+    ("no shape", one("a", shape=[]), "'a'"),
+    ("text as shape", one("a", shape=["1"]), "shape"),
+    ("fewer values than the shape says", one("a", shape=[2]), "'a'"),
+    ("more values than the shape says", one("a", data=[1.0, 2.0]), "'a'"),
+    ("another length", one("a", shape=[2], data=[1.0, 2.0]), "'b'"),
+    ("a table for a column", one("a", shape=[1, 2], data=[1.0, 2.0]), "'a'"),
+    ("no rows", {"inputs": tensors(a=[], b=[], c=[])}, "no rows"),
+    ("ragged", one("a", data=[[1.0], 2.0], shape=[2]), "'a'"),
+    ("unknown output", {"inputs": tensors(**ROW), "outputs": [{"name": "y"}]}, "'y'"),
+    ("binary size without bytes", one("a", parameters={"binary_data_size": 8}), "'a'"),
+    (
+        "a narrow matrix",
+        {"inputs": [{"name": "x", "shape": [1, 2], "datatype": "FP64", "data": [1, 2]}]},
+        "'x'",
+    ),
+    (
+        "a matrix without rows",
+        {"inputs": [{"name": "x", "shape": [0, 3], "datatype": "FP64", "data": []}]},
+        "no rows",
+    ),
+]
+
+
+@pytest.mark.parametrize(("body", "named"), [b[1:] for b in BAD], ids=[b[0] for b in BAD])
+def test_malformed_requests_get_one_clear_answer(
+    worker: RunningWorker, body: Any, named: str
+) -> None:
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    response = worker.http.post(INFER, content=content)
+    assert response.status_code == 400, response.text
+    assert named in response.json()["error"]
+    assert "Traceback" not in response.text
+    assert worker.infer(**ROW).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/invocations/e", b"[1]"),
+        ("/invocations/e", b"{}"),
+        ("/invocations/e", b'{"instances": [[1, 2, 3]], "inputs": []}'),
+        ("/invocations/e", b'{"instances": 3}'),
+        ("/invocations/e", b'{"instances": [[1, 2]]}'),
+        ("/invocations/e", b'{"instances": [[1, 2, "3"]]}'),
+        ("/invocations/e", b'{"instances": [[1, 2, true]]}'),
+        ("/invocations/e", b'{"instances": []}'),
+        ("/invocations/e", b'{"instances": [[1, 2, 3], 4]}'),
+        ("/invocations/e", b'{"instances": [{"a": 1}, 4]}'),
+        ("/invocations/e", b'{"dataframe_split": {"columns": ["a"], "data": [[1, 2]]}}'),
+        ("/invocations/e", b'{"dataframe_split": {"data": [[1, 2]]}}'),
+        ("/invocations/e", b'{"dataframe_records": {"a": 1}}'),
+        ("/invocations", b'{"instances": [[1, 2, 3]]}'),
+        ("/v1/models/e:predict", b'{"inputs": []}'),
+        ("/labels/e", b'{"labels": [{"label": 1}]}'),
+        ("/labels/e", b'{"labels": [{"label": 1, "key": "a", "prediction_id": "b"}]}'),
+        ("/labels/e", b'{"labels": [{"label": null, "key": "a"}]}'),
+        ("/labels/e", b'{"labels": [{"label": 1, "key": "a", "when": 3}]}'),
+        ("/labels/e", b'{"labels": [{"label": 1, "key": "a", "time": "yesterday"}]}'),
+    ],
+)
+def test_other_doors_refuse_as_clearly(worker: RunningWorker, path: str, body: bytes) -> None:
+    headers = {"Content-Type": "application/json"}
+    response = worker.http.post(path, content=body, headers=headers)
+    assert response.status_code == 400, response.text
+    assert response.json()["error"]
+
+
+@pytest.mark.parametrize("body", [b"", b"a,b\n1\n", b"a,b,c\n1,2,x\n", b"a,a,b\n1,2,3\n", b"\xff"])
+def test_bad_csv_is_refused(worker: RunningWorker, body: bytes) -> None:
+    headers = {"Content-Type": "text/csv"}
+    assert worker.http.post("/invocations/e", content=body, headers=headers).status_code == 400
+
+
+def test_a_broken_parquet_is_refused(worker: RunningWorker) -> None:
+    headers = {"Content-Type": "application/vnd.apache.parquet"}
+    response = worker.http.post("/invocations/e", content=b"PAR1", headers=headers)
+    assert response.status_code == 400
+
+
+def test_what_is_not_there_is_404_and_what_is_not_allowed_405(worker: RunningWorker) -> None:
+    http = worker.http
+    assert worker.infer("nobody", **ROW).status_code == 404
+    wrong = http.post("/v2/models/e/versions/9/infer", json={"inputs": tensors(**ROW)})
+    assert wrong.status_code == 404
+    assert "'9'" in wrong.json()["error"]
+    assert http.get("/nowhere").status_code == 404
+    assert http.get(INFER).headers["allow"] == "POST"
+    assert http.request("TRACE", "/health").status_code == 405
+    assert http.head("/health").content == b""
+    assert http.post("/invocations/e", content=b"x", headers={"Content-Type": "a/b"}).is_error
+
+
+def test_foreign_hosts_and_origins_are_refused(worker: RunningWorker) -> None:
+    http = worker.http
+    assert http.get("/health", headers={"Host": "evil.example"}).status_code == 421
+    assert http.get("/metrics", headers={"Host": "evil.example:80"}).status_code == 421
+    body = {"inputs": tensors(**ROW)}
+    for headers in ({"Origin": "http://evil.example"}, {"Sec-Fetch-Site": "cross-site"}):
+        assert http.post(INFER, json=body, headers=headers).status_code == 403
+    own = {"Origin": f"http://127.0.0.1:{worker.port}"}
+    assert http.post(INFER, json=body, headers=own).status_code == 200
+
+
+def test_a_deadline_that_has_passed_is_said_so(worker: RunningWorker) -> None:
+    body = {"inputs": tensors(**{n: v * 30_000 for n, v in ROW.items()})}
+    late = worker.http.post(INFER, json=body, headers={"Tidemill-Timeout-Ms": "1"})
+    assert late.status_code == 504
+    odd = worker.http.post(INFER, json=body, headers={"Tidemill-Timeout-Ms": "soon"})
+    assert odd.status_code == 400
+
+
+def test_predictions_and_labels_reach_the_letterbox(worker: RunningWorker) -> None:
+    _, before = read_predictions(worker.predictions, "e")
+    _, labels_before = read_labels(worker.predictions, "e")
+    headers = {"Tidemill-Time": "2013-02-01T06:00:00Z", "X-Request-Id": "r-1"}
+    body = {"inputs": [*tensors(**ROW), *tensors(row=["flight-1"])]}
+    answer = worker.http.post(INFER, json=body, headers=headers).json()
+    label = {"label": True, "key": "flight-1", "time": "2013-02-01T08:00:00+00:00"}
+    sent = worker.http.post("/labels/e", json={"labels": [label]}, headers=headers)
+    assert sent.json() == {"accepted": 1}
+    assert worker.http.post("/-/flush").json() == {"flushed": True}
+    frame, _ = read_predictions(worker.predictions, "e", before)
+    row = frame.filter(frame["request_id"] == "r-1").to_dicts()[0]
+    assert row["id"] == answer["parameters"]["prediction_ids"]
+    assert row["time"] == 1359698400_000000
+    assert row["key"] == "flight-1"
+    assert (row["version"], row["role"], row["status"]) == (1, "champion", "ok")
+    assert row["score"] == answer["outputs"][1]["data"][1]
+    assert row["feature.a"] == 0.5
+    labels, _ = read_labels(worker.predictions, "e", labels_before)
+    assert labels.to_dicts()[-1]["label"] is True
+    assert labels.to_dicts()[-1]["time"] == 1359705600_000000
+
+
+def test_metrics_speak_prometheus(worker: RunningWorker) -> None:
+    worker.infer(**ROW)
+    text = worker.http.get("/metrics").text
+    assert 'tidemill_requests_total{endpoint="e",version="1",role="champion",status="ok"}' in text
+    assert 'request_predict_seconds_bucket{model_name="e",le="+Inf"}' in text
+    assert "process_resident_memory_bytes" in text
