@@ -70,6 +70,23 @@ class Encoder:
         rows = self._count(picked)
         return self._rows(picked, rows), rows
 
+    def encode_matrix(self, numbers: NDArray[np.float64]) -> list[NDArray[Any]]:
+        """Check rows that came as one matrix, for a model that takes no strings.
+
+        Args:
+            numbers: A column for every feature, in the order of the signature.
+
+        Raises:
+            InvalidInput: A value is of another type than its column, or outside the contract.
+        """
+        for at, column in enumerate(self._features):
+            if column.type == "int":
+                _check_whole(column, numbers[:, at])
+            elif column.type == "bool" and not np.isin(numbers[:, at], (0.0, 1.0, np.nan)).all():
+                _refuse_value(column, float(numbers[:, at].max()))
+        self._rules.check_numbers(numbers)
+        return [numbers]
+
     def _row(self, row: list[Any]) -> list[NDArray[Any]]:
         for at in self._moments:
             row[at] = to_number(self._features[at], row[at])

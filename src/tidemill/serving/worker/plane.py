@@ -129,8 +129,7 @@ class Plane:
             HttpError: It is refused; the status says why.
         """
         endpoint = self.table.endpoint(ask.endpoint)
-        key = ask.key or f"{self._rng.getrandbits(64):x}"
-        target = endpoint.target(key, ask.version)
+        target = endpoint.target(ask.key, ask.version, self._rng)
         rows = self._rows(endpoint, target, ask)
         if self.waiting + rows.count > self._most:
             self._refused(endpoint, 429)
@@ -194,7 +193,7 @@ class Plane:
 
     def _fail(self, job: _Job, error: Exception) -> None:
         self._record(job, "error", self._ids(job.ask.time, job.rows.count), None)
-        champion = job.endpoint.routes.champion
+        champion = job.endpoint.champion
         if job.mirrored:
             self.waiting -= job.rows.count
         elif job.target.role == "champion" or job.ask.version is not None:
@@ -203,7 +202,7 @@ class Plane:
         else:
             job.target = champion
             try:
-                rows = job.ask.rows(job.endpoint.champion)
+                rows = job.ask.rows(job.endpoint.versions[champion.version])
             except InvalidInput as refused:
                 self._resolve(job, error_response(400, str(refused)))
                 return
@@ -220,8 +219,10 @@ class Plane:
                 rows = ask.rows(endpoint.versions[target.version])
             except InvalidInput:
                 # The shadow takes other columns than the champion: that is an error of its own.
-                job = _Job(self, ask, endpoint, target, Rows(count, {}, []), mirrored=True)
-                self._record(job, "error", self._ids(ask.time, count), None)
+                self._metrics.count(
+                    "tidemill_requests_total",
+                    (*self._named(endpoint.name, target), ("status", "error")),
+                )
                 continue
             self.waiting += rows.count
             self._start(_Job(self, ask, endpoint, target, rows, mirrored=True))
@@ -242,7 +243,7 @@ class Plane:
         self._metrics.observe(labels, latency)
         if routes.log < 1.0 and self._rng.random() >= routes.log:
             return None
-        features = job.rows.features()
+        features = job.rows.features(job.endpoint.versions[target.version].inputs.names)
         if routes.redact:
             features = {n: v for n, v in features.items() if n not in routes.redact}
         record = PredictionRecord(

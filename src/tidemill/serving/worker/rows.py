@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -21,19 +21,21 @@ class Rows(msgspec.Struct, frozen=True):
 
     Attributes:
         count: How many.
-        columns: As they came, features only.
+        columns: As they came, features only; nothing where they came as one matrix.
         matrices: As the model takes them.
         keys: The values of the contract's key column, where the request has it.
     """
 
     count: int
-    columns: dict[str, Values]
+    columns: Mapping[str, Values]
     matrices: list[NDArray[Any]]
     keys: list[str | None] | None = None
 
-    def features(self) -> dict[str, list[Any]]:
+    def features(self, names: Sequence[str]) -> dict[str, list[Any]]:
         """Return the rows by feature, as the log keeps them."""
-        return {name: listed(values) for name, values in self.columns.items()}
+        if self.columns:
+            return {name: listed(values) for name, values in self.columns.items()}
+        return dict(zip(names, self.matrices[0].T.tolist(), strict=True))
 
 
 class Inputs:
@@ -63,11 +65,19 @@ class Inputs:
         """
         if self._features.issuperset(columns):
             matrices, count = self._encoder.encode(columns)
-            return Rows(count, dict(columns), matrices)
+            return Rows(count, columns, matrices)
         self._check_passengers(columns)
         matrices, count = self._encoder.encode(columns)
         keys = self._keys(columns, count)
         return Rows(count, {n: columns[n] for n in self.names}, matrices, keys)
+
+    def matrix(self, numbers: NDArray[np.float64]) -> Rows:
+        """Check a matrix with a column for every feature, and return it as rows.
+
+        Raises:
+            InvalidInput: It holds what the contract does not allow.
+        """
+        return Rows(len(numbers), {}, self._encoder.encode_matrix(numbers))
 
     def _keys(self, columns: Mapping[str, Values], count: int) -> list[str | None] | None:
         values = None if self._key is None else columns.get(self._key)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -24,30 +25,43 @@ class Endpoint(msgspec.Struct, frozen=True):
         name: As in the URL.
         routes: How its traffic is split.
         versions: The loaded versions, by number.
+        champion: The version that answers whatever no canary does.
+        is_split: Whether a canary takes a part of the traffic.
+        shadows: The versions that see every request and answer none.
     """
 
     name: str
     routes: EndpointRoutes
     versions: dict[int, Version]
+    champion: RouteTarget
+    is_split: bool
+    shadows: tuple[RouteTarget, ...]
 
-    @property
-    def champion(self) -> Version:
-        """The version that answers whatever no canary does."""
-        return self.versions[self.routes.champion.version]
-
-    @property
-    def shadows(self) -> list[RouteTarget]:
-        """The versions that see every request and answer none."""
-        return [t for t in self.routes.targets if t.role == "shadow"]
-
-    def target(self, key: str, version: str | None) -> RouteTarget:
+    def target(self, key: str | None, version: str | None, rng: random.Random) -> RouteTarget:
         """Return the version that answers a key, or the one asked for.
+
+        Args:
+            key: What the split goes by; a random one where it is left out.
+            version: The version asked for.
+            rng: For random keys.
 
         Raises:
             HttpError: No such version is kept warm.
         """
         if version is None:
-            return choose(self.routes, self.name, key)
+            if not self.is_split:
+                return self.champion
+            return choose(self.routes, self.name, key or f"{rng.getrandbits(64):x}")
+        return self.asked(version)
+
+    def asked(self, version: str | None) -> RouteTarget:
+        """Return the version of that number, or the champion.
+
+        Raises:
+            HttpError: No such version is kept warm.
+        """
+        if version is None:
+            return self.champion
         for target in self.routes.targets:
             if str(target.version) == version:
                 return target
@@ -117,7 +131,14 @@ def _endpoint(
             found = Version(folder, target, refuse_out_of_contract=strict)
             logger.info("endpoint %s: %s@%s is warm", name, target.model, target.version)
         versions[target.version] = found
-    return Endpoint(name, routes, versions)
+    return Endpoint(
+        name,
+        routes,
+        versions,
+        champion=routes.champion,
+        is_split=any(t.role == "canary" for t in routes.targets),
+        shadows=tuple(t for t in routes.targets if t.role == "shadow"),
+    )
 
 
 def _loaded(table: Table) -> dict[_Key, Version]:

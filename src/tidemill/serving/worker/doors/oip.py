@@ -131,7 +131,7 @@ class OpenInference:
     def model(self, name: str, version: str | None = None) -> Response:
         """Say what a model takes and gives."""
         endpoint = self._plane.table.endpoint(name)
-        found = endpoint.versions[endpoint.target("", version).version]
+        found = endpoint.versions[endpoint.asked(version).version]
         return json_response(
             {
                 "name": name,
@@ -150,7 +150,7 @@ class OpenInference:
 
     def model_ready(self, name: str, version: str | None = None) -> Response:
         """Say whether a model answers."""
-        self._plane.table.endpoint(name).target("", version)
+        self._plane.table.endpoint(name).asked(version)
         return json_response({"name": name, "ready": True})
 
     def index(self) -> Response:

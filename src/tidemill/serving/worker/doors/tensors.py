@@ -216,7 +216,7 @@ def _matrix_rows(tensor: Tensor, values: Values, inputs: Inputs) -> Rows:
         matrix = np.array(values, dtype=np.float64).reshape(shape)
     except (TypeError, ValueError, OverflowError) as error:
         raise InvalidInput(f"Input {tensor.name!r}: {error}.", column=tensor.name) from error
-    return inputs.rows({name: matrix[:, i] for i, name in enumerate(inputs.names)})
+    return inputs.matrix(matrix)
 
 
 def _check_type(tensor: Tensor, inputs: Inputs) -> None:
