@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import polars as pl
 import pytest
 from sklearn import datasets
+from threadpoolctl import threadpool_limits
 
 from tidemill.core.contract import Column, Contract
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Fit on one thread: the data are small, and threads that wait for each other are slow."""
+    with threadpool_limits(1):
+        yield
+
 
 Table = tuple[pl.DataFrame, pl.Series]
 

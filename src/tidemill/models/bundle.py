@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path, PurePosixPath
+import hashlib
+from pathlib import Path
 
 import msgspec
 
-from tidemill.core import digest
 from tidemill.models.errors import BundleDamaged, BundleNotFound
 from tidemill.models.records import FORMAT, FileEntry, Manifest
 
 MANIFEST = "manifest.json"
 REFERENCE = "reference.parquet"
+SIGNATURE = "signature.dsse.json"
 
 
 def open_bundle(folder: Path, *, verify: bool = True) -> Manifest:
@@ -40,6 +41,12 @@ def open_bundle(folder: Path, *, verify: bool = True) -> Manifest:
         )
     for entry in manifest.files:
         _check(folder, entry, verify=verify)
+    listed = {entry.path for entry in manifest.files}
+    named = {manifest.original, manifest.twin.file if manifest.twin else None} - {None}
+    if not named <= listed:
+        raise BundleDamaged(
+            f"The manifest in {folder} names {min(map(str, named - listed))!r} without a digest."
+        )
     return manifest
 
 
@@ -48,23 +55,42 @@ def write_manifest(folder: Path, manifest: Manifest) -> Manifest:
     entries = []
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
-        if path.is_file() and name != MANIFEST:
-            content = path.read_bytes()
-            entries.append(FileEntry(name, len(content), digest.of_bytes(content)))
+        if path.is_file() and name not in {MANIFEST, SIGNATURE}:
+            entries.append(FileEntry(name, path.stat().st_size, _digest(path)))
     whole = msgspec.structs.replace(manifest, files=tuple(entries))
     (folder / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(whole), indent=1))
     return whole
 
 
 def _check(folder: Path, entry: FileEntry, *, verify: bool) -> None:
-    name = PurePosixPath(entry.path)
-    if name.is_absolute() or ".." in name.parts or "\\" in entry.path:
+    if not _is_safe(entry.path):
         raise BundleDamaged(f"The manifest in {folder} names {entry.path!r}, outside the bundle.")
     path = folder / entry.path
-    if path.is_symlink() or not path.is_file() or path.stat().st_size != entry.size:
+    inside = [path, *path.parents][: len(path.relative_to(folder).parts)]
+    if any(p.is_symlink() for p in inside) or not path.is_file() or _size(path) != entry.size:
         raise BundleDamaged(
             f"The file {entry.path} of the bundle in {folder} is missing or has another size.",
             expected=f"{entry.size:,} bytes",
         )
-    if verify and digest.of_bytes(path.read_bytes()) != entry.digest:
+    if verify and _digest(path) != entry.digest:
         raise BundleDamaged(f"The file {entry.path} of the bundle in {folder} has changed.")
+
+
+def _is_safe(name: str) -> bool:
+    """Whether a name can only mean a file of the bundle, on any system."""
+    parts = name.split("/")
+    return all(
+        part not in {"", ".", ".."}
+        and len(part.encode(errors="replace")) <= 255
+        and not any(c in "\\:" or ord(c) < 32 or "\ud800" <= c <= "\udfff" for c in part)
+        for part in parts
+    )
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

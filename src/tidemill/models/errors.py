@@ -39,3 +39,11 @@ class NotTrusted(ModelsError, Refused):
 
 class NoTwin(ModelsError, NotFound):
     """The model has no verified ONNX twin."""
+
+
+class NotSigned(ModelsError, Refused):
+    """The policy demands a signature, and there is none that counts."""
+
+
+class KeyUnusable(ModelsError, InvalidData):
+    """A file holds no key that can sign."""

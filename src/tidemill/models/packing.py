@@ -99,7 +99,8 @@ def flavor_of(model: object) -> Flavor:
     Raises:
         CannotBeSaved: None does.
     """
-    for name in FLAVORS.names():
+    # The one for any Python object comes last: frameworks know their own better.
+    for name in sorted(FLAVORS.names(), key=lambda name: name == "python"):
         flavor: Flavor = FLAVORS.load(name)
         if flavor.matches(model):
             return flavor

@@ -50,7 +50,7 @@ class Flavor(Protocol):
         ...
 
     def classes(self, model: Any) -> tuple[Label, ...]:
-        """Return a classifier's labels in the order of its probabilities, else nothing."""
+        """Return a classifier's labels in the order of its probabilities."""
         ...
 
     def predict(self, model: Any, rows: pl.DataFrame, signature: Signature) -> NDArray[np.float64]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from tidemill.models.bundle import open_bundle
 from tidemill.models.errors import BundleDamaged, NoTwin
+from tidemill.models.external import refuse_external_data
 from tidemill.models.inputs import Columns, Encoder
 from tidemill.models.matrix import MatrixEncoder, numeric
 from tidemill.models.records import Label, Layout, Manifest, Signature, Twin
@@ -64,7 +65,7 @@ class Graph:
         self._columns = _positions(signature)
         outputs = [o.name for o in self._session.get_outputs()]
         self._outputs = [o for o in outputs if o == PROBABILITIES] or outputs[-1:]
-        self._read: Callable[[NDArray[Any]], Prediction] = _reader(signature)
+        self._read: Callable[[NDArray[Any]], Prediction] = read_answer(signature)
 
     def run(self, matrices: list[NDArray[Any]]) -> Prediction:
         """Predict from the matrices that the encoder made."""
@@ -88,7 +89,7 @@ def _open(model: bytes | Path, threads: int) -> onnxruntime.InferenceSession:
     options.log_severity_level = 3
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     content = model if isinstance(model, bytes) else model.read_bytes()
-    # From bytes and never from a path: a graph that refers to other files finds none.
+    refuse_external_data(content)
     try:
         return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's errors share no base but this
@@ -168,7 +169,7 @@ def _twin(manifest: Manifest) -> Twin:
     return manifest.twin
 
 
-def _reader(signature: Signature) -> Callable[[NDArray[Any]], Prediction]:
+def read_answer(signature: Signature) -> Callable[[NDArray[Any]], Prediction]:
     """Return what turns a graph's output into labels and scores."""
     if signature.task == "regression":
         return lambda output: Prediction(output.reshape(-1).astype(np.float64, copy=False), None)

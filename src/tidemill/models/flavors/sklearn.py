@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tidemill.models.errors import NotTrusted
+from tidemill.models.errors import BundleDamaged, NotTrusted
 from tidemill.models.pickling import pickled, unpickled
 from tidemill.models.protocol import Converted, Precision, Saved, Trust
 from tidemill.models.records import Label, Signature
@@ -88,7 +88,12 @@ class SklearnFlavor:
         if saved.form == "skops":
             import skops.io
 
-            named = set(skops.io.get_untrusted_types(file=folder / saved.file))
+            try:
+                named = set(skops.io.get_untrusted_types(file=folder / saved.file))
+            except Exception as error:  # skops raises what its archive and JSON readers raise
+                raise BundleDamaged(
+                    f"{saved.file} cannot be read: {error}", expected="a file written by skops"
+                ) from error
             if not named <= TRUSTED:
                 raise NotTrusted(
                     f"{saved.file} names {sorted(named - TRUSTED)[0]}, which is not trusted.",
