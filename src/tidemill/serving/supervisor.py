@@ -1,38 +1,39 @@
-"""Keeps the workers running: starts them on one port, and starts another when one dies."""
+"""Keeps the workers running: starts them, restarts the dead and the hanging, stops them in order.
+
+The supervisor owns the listening sockets and lends one to each worker: when a worker dies, the
+connections that wait in its queue wait for its successor, and none is refused. Workers outlive a
+supervisor that is killed; the next one starts its own, and then asks the old ones to finish.
+"""
 
 from __future__ import annotations
 
-import contextlib
+import logging
 import os
 import signal
 import socket
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
-import msgspec
-
+from tidemill.core.clock import SystemClock
 from tidemill.serving.errors import WorkersNotReady
+from tidemill.serving.worker import peers as folder
+from tidemill.serving.worker.peers import State as WorkerState
 
-_TICK = 0.05
-_PATIENCE = 5.0
-_BACKOFF = 2.0
-"""A worker that lived less than this is started again only after it."""
-
-
-class WorkerState(msgspec.Struct, frozen=True, kw_only=True):
-    """What a worker says of itself."""
-
-    pid: int
-    port: int
-    generation: int
-    problems: dict[str, str] = {}
+logger = logging.getLogger(__name__)
+_TICK = 0.02
+_YOUNG = 2.0
+_FIRST_PAUSE = 0.1
+_LONGEST_PAUSE = 5.0
+_PING_SECONDS = 5.0
+_SILENCES = 3
+"""How many pings in a row a worker may leave unanswered before it is replaced."""
+_STOP_SECONDS = 15.0
 
 
 class Supervisor:
-    """Runs a number of workers.
+    """Runs a number of workers on one port.
 
     Args:
         routes: The route table's file.
@@ -45,6 +46,8 @@ class Supervisor:
         workers: How many.
         header_clock: Whether a request may say when it is.
         durable: Whether every answer waits for its log record.
+        allow_hosts: Names by which clients may call, beside the local ones.
+        ping_seconds: How often a worker is asked whether it still answers.
     """
 
     def __init__(
@@ -61,26 +64,25 @@ class Supervisor:
         header_clock: bool = False,
         durable: bool = False,
         allow_hosts: tuple[str, ...] = (),
+        ping_seconds: float = _PING_SECONDS,
     ) -> None:
         self._peers = peers
         self._log = log
         self._count = workers
+        self._ping_seconds = ping_seconds
         self.host = host
-        self.port = port or _free_port(host)
-        self._command = [
-            *(sys.executable, "-m", "tidemill.serving.worker"),
+        self._arguments = [
             *("--routes", str(routes), "--bundles", str(bundles)),
-            *("--predictions", str(predictions), "--peers", str(peers)),
-            *("--host", host, "--port", str(self.port)),
+            *("--predictions", str(predictions), "--peers", str(peers), "--host", host),
             *("--clock", "header" if header_clock else "system"),
             *(("--durable",) if durable else ()),
             *(part for name in allow_hosts for part in ("--allow-host", name)),
         ]
-        self._processes: list[subprocess.Popen[bytes]] = []
-        self._born: dict[int, float] = {}
-        self._stopping = threading.Event()
-        self._thread: threading.Thread | None = None
-        self.restarts = 0
+        self._slots: list[_Slot] = []
+        self._before: list[int] = []
+        # Opened here, so that a taken port is known before anything is started.
+        self._sockets = [_listen(host, port)]
+        self.port: int = self._sockets[0].getsockname()[1]
 
     @property
     def url(self) -> str:
@@ -88,41 +90,23 @@ class Supervisor:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"http://{host}:{self.port}"
 
+    @property
+    def restarts(self) -> int:
+        """How many workers were started again."""
+        return sum(slot.restarts for slot in self._slots)
+
     def start(self) -> None:
         """Start the workers and watch over them."""
         self._peers.mkdir(parents=True, exist_ok=True)
         self._log.parent.mkdir(parents=True, exist_ok=True)
-        for leftover in self._peers.iterdir():
-            leftover.unlink(missing_ok=True)
-        self._processes = [self._spawn() for _ in range(self._count)]
-        self._thread = threading.Thread(target=self._watch, name="tidemill-workers", daemon=True)
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Let every worker finish what it is answering, and end it."""
-        self._stopping.set()
-        if self._thread is not None:
-            self._thread.join()
-        for process in self._processes:
-            with contextlib.suppress(ProcessLookupError):
-                process.send_signal(signal.SIGTERM)
-        for process in self._processes:
-            try:
-                process.wait(_PATIENCE)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-
-    def states(self) -> list[WorkerState]:
-        """Return what the living workers say of themselves."""
-        alive = {p.pid for p in self._processes if p.poll() is None}
-        found = []
-        for path in sorted(self._peers.glob("*.json")):
-            with contextlib.suppress(OSError, msgspec.DecodeError):
-                state = msgspec.json.decode(path.read_bytes(), type=WorkerState)
-                if state.pid in alive:
-                    found.append(state)
-        return found
+        self._before = _left_behind(self._peers)
+        while len(self._sockets) < self._count:
+            self._sockets.append(_listen(self.host, self.port))
+        arguments = [*self._arguments, "--port", str(self.port)]
+        for listening in self._sockets:
+            slot = _Slot(listening, arguments, self._peers, self._log, self._ping_seconds)
+            self._slots.append(slot)
+            slot.start()
 
     def wait(self, generation: int, timeout: float = 30.0) -> None:
         """Return when every worker serves a generation of the route table.
@@ -130,46 +114,185 @@ class Supervisor:
         Raises:
             WorkersNotReady: They do not, after `timeout` seconds.
         """
-        for _ in range(max(int(timeout / _TICK), 1)):
-            states = self.states()
-            if len(states) >= self._count and all(s.generation >= generation for s in states):
-                return
-            time.sleep(_TICK)
-        raise WorkersNotReady(
-            f"{self._count} workers do not serve generation {generation} of the routes.",
-            expected=f"all of them, within {timeout:g} seconds",
-            hint=f"Their output is in {self._log}.",
-        )
+        clock = SystemClock()
+        end = clock.monotonic() + timeout
+        while not self._serve(generation):
+            if clock.monotonic() > end:
+                raise WorkersNotReady(
+                    f"{self._count} workers do not serve generation {generation} of the routes.",
+                    expected=f"all of them, within {timeout:g} seconds",
+                    hint=f"Their output is in {self._log}.",
+                )
+            clock.sleep(_TICK)
+        self._retire()
 
-    def _spawn(self) -> subprocess.Popen[bytes]:
-        with self._log.open("ab") as log:
-            process = subprocess.Popen(
-                self._command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env={**os.environ, "OMP_NUM_THREADS": "1"},
-                start_new_session=True,
-            )
-        self._born[process.pid] = time.monotonic()
-        return process
+    def states(self) -> list[WorkerState]:
+        """Return what the living workers say of themselves."""
+        return [state for slot in self._slots if (state := slot.state()) is not None]
+
+    def stop(self) -> None:
+        """Let every worker finish what it is answering, and end it."""
+        for slot in self._slots:
+            slot.ask_to_stop()
+        for slot in self._slots:
+            slot.join()
+        for listening in self._sockets:
+            listening.close()
+        self._retire()
+
+    def _serve(self, generation: int) -> bool:
+        states = self.states()
+        return len(states) == self._count and all(s.generation >= generation for s in states)
+
+    def _retire(self) -> None:
+        """Ask the workers of an earlier supervisor to finish: ours have taken over."""
+        for pid in self._before:
+            _signal(pid, signal.SIGTERM)
+        self._before = []
+
+
+class _Slot:
+    """One place for a worker: its socket, its process, and the thread that watches over it."""
+
+    def __init__(
+        self,
+        listening: socket.socket,
+        arguments: list[str],
+        peers: Path,
+        log: Path,
+        ping_seconds: float,
+    ) -> None:
+        self._socket = listening
+        self._peers = peers
+        self._log = log
+        self._ping_seconds = ping_seconds
+        self._command = [
+            *(sys.executable, "-m", "tidemill.serving.worker", *arguments),
+            *("--fd", str(listening.fileno())),
+        ]
+        self._stopping = threading.Event()
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._thread = threading.Thread(target=self._watch, name="tidemill-worker", daemon=True)
+        self.restarts = -1
+
+    def start(self) -> None:
+        self._spawn()
+        self._thread.start()
+
+    def state(self) -> WorkerState | None:
+        process = self._process
+        if process is None or process.poll() is not None:
+            return None
+        return folder.read_state(self._peers, process.pid)
+
+    def ask_to_stop(self) -> None:
+        with self._lock:
+            self._stopping.set()
+            if self._process is not None and self._process.poll() is None:
+                self._process.terminate()
+
+    def join(self) -> None:
+        self._thread.join()
+
+    def _spawn(self) -> None:
+        with self._lock:
+            if self._stopping.is_set():
+                return
+            self.restarts += 1
+            with self._log.open("ab") as log:
+                # A session of its own: Ctrl-C is for the supervisor, who stops workers in order.
+                self._process = subprocess.Popen(
+                    self._command,
+                    pass_fds=(self._socket.fileno(),),
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    env={**os.environ, "OMP_NUM_THREADS": "1"},
+                    start_new_session=True,
+                )
 
     def _watch(self) -> None:
-        while not self._stopping.wait(_TICK):
-            for place, process in enumerate(self._processes):
-                if process.poll() is None:
-                    continue
-                for suffix in (".json", ".sock"):
-                    (self._peers / f"{process.pid}{suffix}").unlink(missing_ok=True)
-                lived = time.monotonic() - self._born.pop(process.pid, 0.0)
-                if lived < _BACKOFF and self._stopping.wait(_BACKOFF - lived):
-                    return
-                self._processes[place] = self._spawn()
-                self.restarts += 1
+        clock = SystemClock()
+        pause = _FIRST_PAUSE
+        while not self._stopping.is_set():
+            process = self._process
+            assert process is not None
+            born = clock.monotonic()
+            code = self._ended(process)
+            folder.clear(self._peers, process.pid)
+            if self._stopping.is_set():
+                break
+            logger.warning("the worker with pid %s ended with %s", process.pid, code)
+            if clock.monotonic() - born < _YOUNG:
+                self._stopping.wait(pause)
+                pause = min(2 * pause, _LONGEST_PAUSE)
+            else:
+                pause = _FIRST_PAUSE
+            self._spawn()
+        self._finish()
+
+    def _ended(self, process: subprocess.Popen[bytes]) -> int:
+        """Return a worker's exit code once it has ended, by itself or because it hung."""
+        silences = 0
+        while True:
+            try:
+                return process.wait(self._ping_seconds)
+            except subprocess.TimeoutExpired:
+                answered = folder.answers(self._peers, process.pid, self._ping_seconds)
+                silences = 0 if answered else silences + 1
+                if silences >= _SILENCES:
+                    logger.error("the worker with pid %s hangs and is replaced", process.pid)
+                    process.kill()
+
+    def _finish(self) -> None:
+        process = self._process
+        assert process is not None
+        try:
+            process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        folder.clear(self._peers, process.pid)
 
 
-def _free_port(host: str) -> int:
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        probe.bind((host, 0))
-        port: int = probe.getsockname()[1]
-        return port
+def _listen(host: str, port: int) -> socket.socket:
+    """Return a listening socket that shares its port with the other workers'."""
+    opened = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    try:
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        opened.bind((host, port))
+        opened.listen(2048)
+    except OSError:
+        opened.close()
+        raise
+    return opened
+
+
+def _left_behind(peers: Path) -> list[int]:
+    """Return the workers that an earlier supervisor left running; clear away the dead."""
+    alive = []
+    for pid in folder.pids(peers):
+        if _is_worker(pid, peers):
+            alive.append(pid)
+        else:
+            folder.clear(peers, pid)
+    return alive
+
+
+def _is_worker(pid: int, peers: Path) -> bool:
+    """Whether a process is a worker of ours, and not another that has got its number since."""
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return False
+    return b"tidemill.serving.worker" in words and os.fsencode(peers) in words
+
+
+def _signal(pid: int, number: int) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        logger.debug("process %s has ended already", pid)

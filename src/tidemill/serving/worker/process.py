@@ -35,6 +35,7 @@ from tidemill.serving.worker.doors.operations import Operations
 from tidemill.serving.worker.doors.scoring import Scoring
 from tidemill.serving.worker.log import Log
 from tidemill.serving.worker.metrics import Metrics
+from tidemill.serving.worker.peers import State, clear, open_socket, write_state
 from tidemill.serving.worker.plane import Plane
 from tidemill.serving.worker.table import load_table
 
@@ -75,22 +76,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     allow_hosts: tuple[str, ...] = ()
     max_body: int = 32 << 20
     head_seconds: float = 10.0
-
-
-class State(msgspec.Struct, frozen=True, kw_only=True):
-    """What a worker says of itself in its state file, for its supervisor.
-
-    Attributes:
-        pid: Its process.
-        port: Where it listens.
-        generation: Of the route table that it serves.
-        problems: Why an endpoint is not as the route table says, by name.
-    """
-
-    pid: int
-    port: int
-    generation: int
-    problems: dict[str, str] = {}
 
 
 class Worker:
@@ -171,9 +156,8 @@ class Worker:
         self._port = opened.getsockname()[1]
         servers = [await self._loop.create_server(self._connections, sock=opened, backlog=2048)]
         if self._settings.peers is not None:
-            own = self._settings.peers / f"{os.getpid()}.sock"
-            own.unlink(missing_ok=True)
-            servers.append(await self._loop.create_unix_server(self._connections, str(own)))
+            own = open_socket(self._settings.peers)
+            servers.append(await self._loop.create_unix_server(self._connections, sock=own))
         self._say()
         return servers
 
@@ -219,15 +203,11 @@ class Worker:
             generation=table.generation,
             problems=table.problems,
         )
-        path = self._settings.peers / f"{os.getpid()}.json"
-        draft = path.with_suffix(".part")
-        draft.write_bytes(msgspec.json.encode(state))
-        draft.replace(path)
+        write_state(self._settings.peers, state)
 
     def _leave(self) -> None:
         if self._settings.peers is not None:
-            for suffix in (".sock", ".json"):
-                (self._settings.peers / f"{os.getpid()}{suffix}").unlink(missing_ok=True)
+            clear(self._settings.peers, os.getpid())
 
 
 def listen(host: str, port: int) -> socket.socket:

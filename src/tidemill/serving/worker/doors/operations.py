@@ -20,6 +20,7 @@ from tidemill.serving.worker.http import (
 )
 from tidemill.serving.worker.log import Log
 from tidemill.serving.worker.metrics import Metrics, merge, process_gauges
+from tidemill.serving.worker.peers import ask, pids
 from tidemill.serving.worker.plane import RETRY, Plane
 
 PEER = b"tidemill-peer"
@@ -115,23 +116,12 @@ class Operations:
         """Ask the other workers; those that do not answer have died, and have nothing to say."""
         if self._peers is None:
             return []
-        own = f"{os.getpid()}.sock"
-        sockets = [p for p in sorted(self._peers.glob("*.sock")) if p.name != own]
-        answers = await asyncio.gather(*(_request(p, method, path) for p in sockets))
-        return [a for a in answers if a is not None]
-
-
-async def _request(path: Path, method: str, target: str) -> tuple[int, bytes] | None:
-    try:
-        async with asyncio.timeout(_PEER_SECONDS):
-            reader, writer = await asyncio.open_unix_connection(path)
-            try:
-                head = f"{method} {target} HTTP/1.1\r\nhost: localhost\r\ntidemill-peer: 1\r\n"
-                writer.write(f"{head}content-length: 0\r\nconnection: close\r\n\r\n".encode())
-                answer = await reader.read()
-            finally:
-                writer.close()
-    except (OSError, TimeoutError):
-        return None
-    top, _, body = answer.partition(b"\r\n\r\n")
-    return (int(top.split(b" ", 2)[1]), body) if top else None
+        others = [pid for pid in pids(self._peers) if pid != os.getpid()]
+        try:
+            async with asyncio.timeout(_PEER_SECONDS):
+                found = await asyncio.gather(
+                    *(ask(self._peers, pid, method, path) for pid in others)
+                )
+        except TimeoutError as error:
+            raise HttpError(503, "Another worker does not answer.", RETRY) from error
+        return [answer for answer in found if answer is not None]

@@ -1,0 +1,174 @@
+"""Workers die, hang, and lose their supervisor; clients notice next to nothing."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from tests.serving.conftest import table, target, tensors
+from tests.serving.test_worker import Load, finish
+
+from tidemill.predictions.reader import read_predictions
+from tidemill.serving.errors import WorkersNotReady
+from tidemill.serving.routes import write_routes
+from tidemill.serving.supervisor import Supervisor
+
+BODY = {"inputs": tensors(a=[0.5], b=[1.0], c=[3])}
+INFER = "/v2/models/e/infer"
+Supervise = Callable[..., Supervisor]
+
+
+def folders(home: Path, bundles: Path) -> dict[str, Any]:
+    return {
+        "routes": home / "routes.json",
+        "bundles": bundles,
+        "predictions": home / "predictions",
+        "peers": home / "peers",
+        "log": home / "workers.log",
+    }
+
+
+@pytest.fixture
+def supervise(tmp_path: Path, bundles: Path) -> Iterator[Supervise]:
+    """Start supervisors; they stop with the test."""
+    running: list[Supervisor] = []
+
+    def begin(**options: Any) -> Supervisor:
+        # A long path, as homes may have: longer than a socket's name may be.
+        home = tmp_path / ("deep-" * 20)
+        write_routes(home / "routes.json", table(1, e=target(1, "one")))
+        running.append(Supervisor(**folders(home, bundles), **options))
+        running[-1].start()
+        running[-1].wait(1)
+        return running[-1]
+
+    yield begin
+    for each in running:
+        each.stop()
+
+
+@pytest.fixture
+def load() -> Iterator[Callable[[str], list[Load]]]:
+    running: list[Load] = []
+
+    def begin(url: str) -> list[Load]:
+        running.extend(Load(url) for _ in range(4))
+        for each in running:
+            each.start()
+        return running
+
+    yield begin
+    finish(running)
+
+
+def test_a_killed_worker_is_back_in_a_moment_and_repeated_requests_succeed(
+    supervise: Supervise, load: Callable[[str], list[Load]]
+) -> None:
+    supervisor = supervise(workers=2)
+    running = load(supervisor.url)
+    time.sleep(0.3)
+    victim = supervisor.states()[0].pid
+    os.kill(victim, signal.SIGKILL)
+    killed = time.monotonic()
+    while victim in (pids := [s.pid for s in supervisor.states()]) or len(pids) < 2:
+        assert time.monotonic() - killed < 10
+        time.sleep(0.02)
+    time.sleep(0.3)
+    answers = finish(running)
+    assert {status for _, status, _ in answers} == {200}
+    assert supervisor.restarts == 1
+
+
+def test_a_hanging_worker_is_replaced(supervise: Supervise) -> None:
+    supervisor = supervise(ping_seconds=0.1)
+    victim = supervisor.states()[0].pid
+    os.kill(victim, signal.SIGSTOP)
+    deadline = time.monotonic() + 10
+    while not any(s.pid != victim for s in supervisor.states()):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert httpx.post(supervisor.url + INFER, json=BODY).status_code == 200
+
+
+def test_flush_and_metrics_cover_every_worker(supervise: Supervise) -> None:
+    supervisor = supervise(workers=2)
+    for _ in range(40):
+        # A connection each, so that the kernel spreads them over the workers.
+        assert httpx.post(supervisor.url + INFER, json=BODY).status_code == 200
+    assert httpx.post(supervisor.url + "/-/flush").status_code == 200
+    home = Path(supervisor._peers).parent
+    frame, _ = read_predictions(home / "predictions", "e")
+    assert frame.height == 40
+    assert len(list((home / "predictions/e/predictions").glob("*.log"))) == 2
+    text = httpx.get(supervisor.url + "/metrics").text
+    assert 'tidemill_rows_total{endpoint="e",version="1",role="champion"} 40' in text
+
+
+def test_workers_outlive_their_supervisor_and_the_next_one_takes_over(
+    tmp_path: Path, bundles: Path
+) -> None:
+    write_routes(tmp_path / "routes.json", table(1, e=target(1, "one")))
+    program = (
+        "import sys, time; from pathlib import Path\n"
+        "from tidemill.serving.supervisor import Supervisor\n"
+        "home, bundles = Path(sys.argv[1]), Path(sys.argv[2])\n"
+        "s = Supervisor(routes=home / 'routes.json', bundles=bundles,\n"
+        "    predictions=home / 'predictions', peers=home / 'peers', log=home / 'log')\n"
+        "s.start(); s.wait(1); print(s.port, s.states()[0].pid, flush=True); time.sleep(60)\n"
+    )
+    first = subprocess.Popen(
+        [sys.executable, "-c", program, str(tmp_path), str(bundles)],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert first.stdout is not None
+    port, orphan = map(int, first.stdout.readline().split())
+    first.kill()
+    first.wait()
+    first.stdout.close()
+    url = f"http://127.0.0.1:{port}"
+    assert httpx.post(url + INFER, json=BODY).status_code == 200
+    second = Supervisor(**folders(tmp_path, bundles), port=port)
+    second.start()
+    try:
+        second.wait(1)
+        deadline = time.monotonic() + 10
+        while Path(f"/proc/{orphan}").exists() and _state(orphan) != "Z":
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert httpx.post(url + INFER, json=BODY).status_code == 200
+    finally:
+        second.stop()
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(url + "/ping")
+
+
+def _state(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+def test_workers_that_cannot_serve_are_said_not_to(tmp_path: Path, bundles: Path) -> None:
+    supervisor = Supervisor(**folders(tmp_path, bundles))
+    supervisor.start()
+    try:
+        with pytest.raises(WorkersNotReady, match="generation 1"):
+            supervisor.wait(1, timeout=0.2)
+    finally:
+        supervisor.stop()
+
+
+def test_a_taken_port_is_known_at_once(tmp_path: Path, bundles: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(OSError, match="in use"):
+            Supervisor(**folders(tmp_path, bundles), port=taken.getsockname()[1])
