@@ -29,7 +29,9 @@ from tidemill.storage.lock import OwnerLock
 if TYPE_CHECKING:
     from tidemill.datasets.service import Datasets
     from tidemill.loop.controller import Controller
+    from tidemill.loop.reproduction import Reproducer
     from tidemill.loop.rollouts import Rollouts
+    from tidemill.loop.tracing import Tracer
     from tidemill.loop.trainer import Trainer
     from tidemill.monitoring.reference import Reference
     from tidemill.monitoring.service import Monitor
@@ -274,6 +276,22 @@ class Home:
             clock=self.clock,
             ids=self.ids,
         )
+
+    @cached_property
+    def tracer(self) -> Tracer:
+        """What follows predictions back."""
+        from tidemill.loop.tracing import Tracer
+
+        return Tracer(
+            self.predictions_folder, self.journal, self.registry, self.tracking, self.datasets
+        )
+
+    @cached_property
+    def reproducer(self) -> Reproducer:
+        """What makes runs again."""
+        from tidemill.loop.reproduction import Reproducer
+
+        return Reproducer(self.trainer, self.pipelines, self.tracking, self.registry, self.blobs)
 
     @property
     def routes_file(self) -> Path:

@@ -6,9 +6,25 @@ prediction → deployment decision → model version → run → code, environme
 from __future__ import annotations
 
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import msgspec
+
+from tidemill.core.clock import from_micros
+from tidemill.core.errors import NotFound
+from tidemill.core.events import Fact
+from tidemill.core.references import Ref
+from tidemill.datasets.service import Datasets
+from tidemill.journal.service import Journal
+from tidemill.loop.events import Decided
+from tidemill.predictions.reader import Found, find_prediction
+from tidemill.registry.records import ModelVersion
+from tidemill.registry.service import Registry
+from tidemill.serving.events import Deployed, RolloutMoved
+from tidemill.tracking.service import Tracking
+
+_TRAFFIC = (Deployed.type, RolloutMoved.type)
 
 
 class Link(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,3 +53,182 @@ class Trace(msgspec.Struct, frozen=True, kw_only=True):
 
     prediction: str
     links: tuple[Link, ...]
+
+
+class Tracer:
+    """Follows predictions back.
+
+    Args:
+        predictions: The letterbox's folder.
+        journal: Where deployments were written down.
+        registry: Where versions are.
+        tracking: Where runs are.
+        datasets: Where rows are.
+    """
+
+    def __init__(
+        self,
+        predictions: Path,
+        journal: Journal,
+        registry: Registry,
+        tracking: Tracking,
+        datasets: Datasets,
+    ) -> None:
+        self._predictions = predictions
+        self._journal = journal
+        self._registry = registry
+        self._tracking = tracking
+        self._datasets = datasets
+
+    def trace(self, prediction: str) -> Trace:
+        """Return the chain of a prediction.
+
+        Raises:
+            PredictionNotFound: There is none of that id.
+        """
+        found = find_prediction(self._predictions, prediction)
+        record = found.record
+        links = [_prediction_link(found)]
+        deployment = self._deployment(found)
+        if deployment is not None:
+            links.append(_fact_link("deployment", deployment))
+            decision = self._decision(deployment)
+            if decision is not None:
+                links.append(_decision_link(decision))
+        version = self._registry.version(Ref("model", record.model, str(record.version)))
+        links.append(_version_link(version))
+        links += self._origin(version)
+        return Trace(prediction=prediction, links=tuple(links))
+
+    def _deployment(self, found: Found) -> Fact | None:
+        """Return the newest change of traffic before the prediction that named its version."""
+        moment = from_micros(found.record.time)
+        facts = self._journal.read(
+            types=_TRAFFIC,
+            subject=Ref("endpoint", found.endpoint),
+            newest_first=True,
+            limit=10_000,
+        )
+        for fact in facts:
+            if fact.time <= moment and fact.fields().get("version") == found.record.version:
+                return fact
+        return None
+
+    def _decision(self, fact: Fact) -> Fact | None:
+        cause = fact.cause
+        while cause is not None:
+            try:
+                before = self._journal.get(cause)
+            except NotFound:
+                return None
+            if before.type == Decided.type:
+                return before
+            cause = before.cause
+        return None
+
+    def _origin(self, version: ModelVersion) -> list[Link]:
+        run = self._tracking.get(version.run_id)
+        tags = run.tags
+        facts = {
+            "experiment": run.tags.get("tidemill.model", ""),
+            "status": run.status,
+            "started by": run.actor,
+            "seed": tags.get("tidemill.seed", ""),
+        }
+        links = [Link(what="run", reference=f"run:{run.id}", time=run.started, facts=facts)]
+        code = {"digest": tags.get("tidemill.code", ""), "commit": tags.get("tidemill.commit", "")}
+        links.append(
+            Link(
+                what="code", reference=f"code:{code['digest'][:12]}", time=None, facts=_known(code)
+            )
+        )
+        surroundings = tags.get("tidemill.environment", "")
+        links.append(
+            Link(
+                what="environment",
+                reference=f"environment:{surroundings[:12]}",
+                time=None,
+                facts={"digest": surroundings},
+            )
+        )
+        if version.dataset is not None:
+            links.append(self._rows(version.dataset))
+        return links
+
+    def _rows(self, reference: str) -> Link:
+        dataset = self._datasets.version(Ref.parse(reference))
+        files = self._datasets.files(dataset)
+        moments = [f.since for f in files if f.since], [f.until for f in files if f.until]
+        facts = {
+            "rows": dataset.rows,
+            "files": len(files),
+            "from": min(moments[0]).isoformat() if moments[0] else "",
+            "to": max(moments[1]).isoformat() if moments[1] else "",
+            "newest file": files[-1].name if files else "",
+        }
+        return Link(
+            what="dataset version",
+            reference=reference,
+            time=dataset.created,
+            facts=_known(facts),
+        )
+
+
+def _prediction_link(found: Found) -> Link:
+    record = found.record
+    facts = {
+        "endpoint": found.endpoint,
+        "answer": record.predictions[found.row],
+        "score": None if record.scores is None else record.scores[found.row],
+        "key": None if record.keys is None else record.keys[found.row],
+        "role": record.role,
+        "latency": f"{record.latency_us / 1000:.2f} ms",
+        "features": found.features,
+    }
+    return Link(
+        what="prediction",
+        reference=f"prediction:{found.id}",
+        time=from_micros(record.time),
+        facts=_known(facts),
+    )
+
+
+def _fact_link(what: str, fact: Fact) -> Link:
+    return Link(
+        what=what,
+        reference=fact.subject,
+        time=fact.time,
+        facts=_known({**fact.fields(), "by": fact.actor}),
+    )
+
+
+def _decision_link(fact: Fact) -> Link:
+    decision = fact.read(Decided).decision
+    facts = {
+        "decision": decision.kind,
+        "because": decision.reason,
+        "trigger": decision.trigger,
+        **decision.numbers,
+    }
+    return Link(
+        what="decision",
+        reference=f"decision:{decision.id}",
+        time=decision.time,
+        facts=_known(facts),
+    )
+
+
+def _version_link(version: ModelVersion) -> Link:
+    facts = {
+        "task": version.task,
+        "flavor": version.flavor,
+        "bundle": version.bundle[:12],
+        **version.metrics,
+    }
+    return Link(
+        what="model version", reference=str(version.ref), time=version.created, facts=_known(facts)
+    )
+
+
+def _known(facts: dict[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in facts.items() if v not in (None, "")}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
@@ -26,13 +27,18 @@ from tidemill.journal.service import Journal
 from tidemill.lineage.service import Lineage
 from tidemill.loop.errors import DatasetNotInPolicy, ModelNotInPolicy, NoProject
 from tidemill.models.bundle import open_bundle
-from tidemill.pipelines.code import environment, git_commit, snapshot_code
+from tidemill.pipelines.code import Environment, environment, git_commit, snapshot_code
 from tidemill.pipelines.errors import GateFailed
 from tidemill.pipelines.events import GateJudged
 from tidemill.pipelines.records import Evaluation, GateReport, PipelineRun
 from tidemill.pipelines.service import Pipelines, Progress
 from tidemill.pipelines.steps import Node
-from tidemill.pipelines.training import Recipe, candidate_pipeline, model_pipeline
+from tidemill.pipelines.training import (
+    Recipe,
+    candidate_pipeline,
+    model_pipeline,
+    reproduction_pipeline,
+)
 from tidemill.registry.records import ModelVersion
 from tidemill.registry.service import Registry
 from tidemill.storage.blobs.protocol import BlobStore
@@ -90,6 +96,10 @@ class Trainer:
         self._roll_out = roll_out
         self._clock = clock
         self._ids = ids
+
+    @cached_property
+    def _environment(self) -> Environment:
+        return environment()
 
     def model_policy(self, model: str) -> ModelPolicy:
         """Return a model's section of the policy.
@@ -200,6 +210,28 @@ class Trainer:
             on_progress=on_progress,
         )
 
+    def again(self, run_id: str, *, actor: str, on_progress: Progress | None = None) -> PipelineRun:
+        """Run the recipe of a recorded run once more, every step of it.
+
+        Raises:
+            PipelineRunNotFound: No pipeline run has that id.
+        """
+        known = self._pipelines.get(run_id)
+        recipe = msgspec.json.decode(known.arguments, type=Recipe)
+        return self._pipelines.run(
+            f"reproduce {recipe.model}",
+            reproduction_pipeline(recipe),
+            run_id=self._ids.new(),
+            actor=actor,
+            experiment=f"{recipe.model} (reproductions)",
+            arguments=recipe,
+            code=self._materialised(recipe.code),
+            code_digest=recipe.code,
+            tags=self._tags(recipe) | {"tidemill.reproduces": known.id},
+            on_progress=on_progress,
+            fresh=True,
+        )
+
     def outcome(self, run: PipelineRun) -> str:
         """Say what a finished training brought."""
         said = self._pipelines.value(run, "roll_out")
@@ -305,7 +337,7 @@ class Trainer:
         return version
 
     def _tags(self, recipe: Recipe) -> dict[str, str]:
-        surroundings = environment()
+        surroundings = self._environment
         stored = self._blobs.put(msgspec.json.encode(surroundings, order="sorted"))
         tags = {
             "tidemill.model": recipe.model,

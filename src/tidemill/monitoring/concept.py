@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
@@ -62,3 +63,25 @@ def first_change(residuals: Floats, delta: float = DELTA) -> ConceptChange | Non
                 return ConceptChange(index, float(detector.estimation), int(detector.width))
             before = detector.estimation
     return None
+
+
+def block_mean(values: Floats, blocks: pl.Series) -> tuple[float, float]:
+    """Return a mean and its standard error, a block of time counting as one observation.
+
+    Args:
+        values: One a row, shape (n,).
+        blocks: The block of each.
+
+    Reference: the batch-means estimate; Law and Carson, A sequential procedure for determining the
+    length of a steady-state simulation, Operations Research 27, 1979.
+
+    Example:
+        >>> block_mean(np.array([1.0, 3.0, 2.0, 2.0]), pl.Series([0, 0, 1, 1]))
+        (2.0, 0.0)
+    """
+    frame = pl.DataFrame({"value": values, "block": blocks})
+    means = frame.group_by("block", maintain_order=True).agg(pl.col("value").mean())["value"]
+    if len(means) < 2:
+        return float(values.mean()), float("inf")
+    error = float(means.std() or 0.0) / len(means) ** 0.5  # type: ignore[arg-type]
+    return float(values.mean()), error

@@ -10,14 +10,15 @@ import numpy as np
 import polars as pl
 
 from tidemill.core.policy import MonitorPolicy
-from tidemill.core.tasks import LOWER_IS_BETTER, improvement, metrics_of
+from tidemill.core.tasks import improvement, metrics_of
 from tidemill.models.metrics import log_losses
 from tidemill.monitoring.cause import causes
-from tidemill.monitoring.concept import first_change
+from tidemill.monitoring.concept import block_mean, first_change
 from tidemill.monitoring.drift import DriftReference
 from tidemill.monitoring.estimation import Calibrator, estimate_binary
 from tidemill.monitoring.performance import (
     LEAST_ROWS,
+    NORMAL_95,
     by_segment,
     intervals,
     losses_of,
@@ -32,9 +33,12 @@ from tidemill.monitoring.records import (
     Severity,
     WindowReport,
 )
-from tidemill.monitoring.reference import Reference
+from tidemill.monitoring.reference import Reference, blocks_of
 
 MOST_NAMED = 3
+LEAST_EXCESS = 0.05
+"""By which share the realised loss must exceed the expected one to speak of concept drift."""
+SIGMAS = 3.0
 
 
 class Live:
@@ -53,6 +57,27 @@ class Live:
         self.holdout = holdout.rename({reference.label: "label"}) if holdout.height else holdout
         self.losses = losses_of(self.signature, self.holdout) if holdout.height else np.zeros(0)
         self.calibrator = self._calibrator()
+        self._errors: dict[str, float] = {}
+
+    def error_of(self, metric: str, block: float) -> float:
+        """Return the standard error of a metric on the held-out rows; 0 where it is not known.
+
+        Args:
+            metric: Its name.
+            block: The length of a block in seconds.
+        """
+        if metric not in self._errors:
+            self._errors[metric] = self._standard_error(metric, block)
+        return self._errors[metric]
+
+    def _standard_error(self, metric: str, block: float) -> float:
+        time = self.reference.time
+        if time is None or not self.holdout.height:
+            return 0.0
+        rows = self.holdout.with_columns(blocks_of(self.holdout[time], block).alias("block"))
+        values = metrics_of_rows(self.signature, rows, (metric,))
+        span = intervals(self.signature, rows, (metric,), values).get(metric)
+        return 0.0 if span is None else (span[1] - span[0]) / (2 * NORMAL_95)
 
     def _calibrator(self) -> Calibrator | None:
         if self.signature.task != "binary" or self.holdout.height < LEAST_ROWS:
@@ -202,8 +227,10 @@ class Judge(msgspec.Struct, frozen=True, kw_only=True):
         span = report.intervals.get(watched)
         if not fall >= self.policy.performance_drop or span is None:
             return None
-        worst = span[0] if watched in LOWER_IS_BETTER else span[1]
-        if improvement(watched, worst, usual) >= 0:
+        # Both figures are uncertain: the window's, and the one that it is compared with.
+        error = (span[1] - span[0]) / (2 * NORMAL_95)
+        before = self.live.error_of(watched, self.policy.block)
+        if fall < NORMAL_95 * float(np.hypot(error, before)):
             return None
         explained = self._causes(report, labelled)
         return self._finding(
@@ -254,15 +281,15 @@ class Judge(msgspec.Struct, frozen=True, kw_only=True):
         )
         residuals = losses_of(self.live.signature, ordered) - usual
         change = first_change(residuals)
-        if change is None:
+        mean, error = block_mean(residuals, ordered["block"])
+        if change is None or mean < LEAST_EXCESS * float(usual.mean()) or mean < SIGMAS * error:
             return None
-        moment = ordered["arrived"][change.index]
         return self._finding(
             "concept",
             "critical",
-            f"The loss is larger than the scores lead one to expect, by {change.mean:.3f} a row: "
-            "the relation of features and label has changed.",
-            numbers={"residual": change.mean, "rows": float(change.width), "arrived": moment},
+            f"The loss is {mean:.3f} a row larger than the scores lead one to expect "
+            f"({usual.mean():.3f}): the relation of features and label has changed.",
+            numbers={"residual": mean, "error": error, "expected": float(usual.mean())},
         )
 
     def _finding(

@@ -14,7 +14,7 @@ from tidemill.models.records import Signature
 from tidemill.monitoring.records import SegmentQuality
 
 Floats = NDArray[np.float64]
-_NORMAL_95 = 1.959963984540054
+NORMAL_95 = 1.959963984540054
 LEAST_ROWS = 30
 MOST_SEGMENTS = 12
 
@@ -63,7 +63,7 @@ def intervals(
         count = len(each)
         error = float(np.sqrt((count - 1) / count * ((each - each.mean()) ** 2).sum()))
         if np.isfinite(error) and np.isfinite(values[name]):
-            margin = _NORMAL_95 * error
+            margin = NORMAL_95 * error
             found[name] = (values[name] - margin, values[name] + margin)
     return found
 

@@ -84,6 +84,7 @@ class Pipelines:
         tags: Mapping[str, str] | None = None,
         cause: str | None = None,
         on_progress: Progress | None = None,
+        fresh: bool = False,
     ) -> PipelineRun:
         """Run a graph to its end. With the id of an interrupted run, go on where it stopped.
 
@@ -99,6 +100,7 @@ class Pipelines:
             tags: Of the tracking run.
             cause: The id of the fact that led to it.
             on_progress: Is told when a step starts and ends.
+            fresh: Whether every step runs, whatever the cache holds.
 
         Returns:
             The run, whatever became of it; `status` and `error` say.
@@ -113,6 +115,7 @@ class Pipelines:
         values: list[Stored] = []
         for place, node in enumerate(nodes):
             execution = _Execution(self, run, place, node, code, code_digest, on_progress, cause)
+            execution.fresh = fresh
             try:
                 values.append(execution.value(values))
             except TidemillError as error:
@@ -235,6 +238,7 @@ class _Execution:
         self._on_progress = on_progress
         self._cause = cause
         self._step = run.steps[place]
+        self.fresh = False
 
     def value(self, values: list[Stored]) -> Stored:
         """Return the step's value: from this run before its interruption, from the cache, or new.
@@ -272,7 +276,7 @@ class _Execution:
         return store_value(self._owner._blobs, argument)
 
     def _cached(self, key: str) -> Stored | None:
-        if not self._node.step.cache:
+        if self.fresh or not self._node.step.cache:
             return None
         with self._owner._db.read() as connection:
             return store.known_value(connection, key)

@@ -244,6 +244,18 @@ def candidate_pipeline(recipe: Recipe) -> list[Node]:
     return Pipeline(make, f"check {recipe.model}").graph(recipe)
 
 
+def reproduction_pipeline(recipe: Recipe) -> list[Node]:
+    """Return the graph that makes a model again, whatever its gate said."""
+
+    def make(recipe: Recipe) -> None:
+        bundle, holdout, rows, evaluation = _candidate(recipe)
+        verdict = judge_candidate(recipe, bundle, holdout, evaluation)
+        if recipe.refits:
+            refit(recipe, verdict, bundle, rows, holdout)
+
+    return Pipeline(make, f"reproduce {recipe.model}").graph(recipe)
+
+
 def _candidate(recipe: Recipe) -> tuple[Any, Any, Any, Any]:
     report = validate_rows(recipe)
     parts = split_rows(recipe, report)

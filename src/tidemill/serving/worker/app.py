@@ -121,7 +121,7 @@ class App:
             raise HttpError(404, f"There is nothing at {path[:200]!r}.")
         return found
 
-    def _named(self, parts: list[str]) -> tuple[str, Handler] | None:  # noqa: PLR0911
+    def _named(self, parts: list[str]) -> tuple[str, Handler] | None:
         """Return the method and the handler of a path that names an endpoint."""
         match parts:
             case ["v2", "models", name, "infer"]:

@@ -1,0 +1,88 @@
+"""`runs`: what was run, and what came of it."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tidemill.cli.entry import Context
+
+
+def register(commands: Any, common: argparse.ArgumentParser) -> None:
+    """Add the commands of this group."""
+    group = commands.add_parser("runs", help="runs: list, show, logs, compare")
+    verbs = group.add_subparsers(metavar="VERB", required=True)
+    show_all = verbs.add_parser("list", parents=[common], help="the newest runs")
+    show_all.add_argument("--limit", type=int, default=20)
+    show_all.set_defaults(command=_list)
+    show = verbs.add_parser("show", parents=[common], help="one run, with its steps")
+    show.add_argument("run", help="its id, or the beginning of it")
+    show.set_defaults(command=_show)
+    logs = verbs.add_parser("logs", parents=[common], help="what a step printed")
+    logs.add_argument("run")
+    logs.add_argument("step")
+    logs.set_defaults(command=_logs)
+    compare = verbs.add_parser("compare", parents=[common], help="runs side by side")
+    compare.add_argument("runs", nargs="+")
+    compare.set_defaults(command=_compare)
+
+
+def _list(context: Context, given: argparse.Namespace) -> int:
+    from tidemill.sdk.session import open_session
+
+    with open_session(context.home) as session:
+        found = session.ask("runs", limit=given.limit)
+    if not context.output.data(found):
+        rows = [(r.id, r.name, r.status, r.started, r.actor, r.metrics) for r in found]
+        context.output.table(("run", "name", "status", "started", "by", "metrics"), rows)
+    return 0
+
+
+def _show(context: Context, given: argparse.Namespace) -> int:
+    from tidemill.core.errors import NotFound
+    from tidemill.sdk.session import open_session
+
+    with open_session(context.home) as session:
+        run = session.ask("run", id=given.run.removeprefix("run:"))
+        try:
+            steps = session.ask("pipeline_run", id=run.id)
+        except NotFound:
+            steps = None
+    if not context.output.data({"run": run, "pipeline": steps}):
+        context.output.write(f"{run.id}  {run.name}  {run.status}  {run.started:%Y-%m-%d %H:%M}")
+        if steps is not None and steps.error:
+            context.output.say(steps.error)
+        for name, values in (("metrics", run.metrics), ("params", run.params), ("tags", run.tags)):
+            if values:
+                context.output.table((name, ""), sorted(values.items()))
+        if steps is not None:
+            rows = [(s.name, s.status, s.started, s.error) for s in steps.steps]
+            context.output.table(("step", "status", "started", "error"), rows)
+    return 0
+
+
+def _logs(context: Context, given: argparse.Namespace) -> int:
+    from tidemill.sdk.session import open_session
+
+    with open_session(context.home) as session:
+        text = session.ask("run_log", id=given.run.removeprefix("run:"), step=given.step)
+    if not context.output.data(text):
+        context.output.write(text.rstrip("\n"))
+    return 0
+
+
+def _compare(context: Context, given: argparse.Namespace) -> int:
+    from tidemill.sdk.session import open_session
+
+    with open_session(context.home) as session:
+        runs = [session.ask("run", id=name.removeprefix("run:")) for name in given.runs]
+    if not context.output.data(runs):
+        rows = []
+        for kind in ("metrics", "params", "tags"):
+            names = sorted({key for run in runs for key in getattr(run, kind)})
+            for key in names:
+                values = [getattr(run, kind).get(key) for run in runs]
+                rows.append((kind, key, *values, "" if len(set(values)) == 1 else "≠"))
+        context.output.table(("", "", *(r.id[:12] for r in runs), ""), rows)
+    return 0

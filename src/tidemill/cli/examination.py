@@ -1,0 +1,96 @@
+"""What `tidemill doctor` looks at."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import msgspec
+
+from tidemill import __version__
+from tidemill.core.errors import TidemillError
+
+_LIBRARIES = ("polars", "scikit-learn", "onnxruntime", "skl2onnx", "sqlalchemy", "litestar")
+
+
+class Check(msgspec.Struct, frozen=True):
+    """One thing that was looked at.
+
+    Attributes:
+        name: What.
+        passed: Whether it is as it should be.
+        said: What was found.
+    """
+
+    name: str
+    passed: bool
+    said: str
+
+
+def examine(home: Path | None, *, scrub: bool) -> list[Check]:
+    """Look at the installation and at the home.
+
+    Args:
+        home: The home, where one was named.
+        scrub: Whether every stored byte is read again.
+    """
+    return [*_installation(), *_home(home, scrub=scrub)]
+
+
+def _installation() -> Iterator[Check]:
+    python = ".".join(map(str, sys.version_info[:3]))
+    yield Check("python", sys.version_info >= (3, 11), python)
+    yield Check("tidemill", True, __version__)
+    for name in _LIBRARIES:
+        try:
+            yield Check(name, True, version(name))
+        except PackageNotFoundError:
+            yield Check(name, False, "not installed")
+
+
+def _home(named: Path | None, *, scrub: bool) -> Iterator[Check]:
+    from tidemill.home import Home
+    from tidemill.sdk.session import find_home
+    from tidemill.storage.lock import read_owner
+
+    try:
+        path = find_home(named)
+    except TidemillError as error:
+        yield Check("home", True, f"none here ({error.what})")
+        return
+    owner = read_owner(path)
+    if owner is not None:
+        yield Check("home", True, f"{path}, owned by process {owner.pid} at {owner.address}")
+        yield Check("exposure", True, f"{owner.address}: loopback only, Host and Origin checked")
+        return
+    yield Check("home", True, f"{path}, owned by nobody")
+    if not path.exists():
+        return
+    free = shutil.disk_usage(path).free
+    yield Check("disk", free > 1 << 30, f"{free >> 30} GiB free")
+    try:
+        with Home.open(path, create=False) as opened:
+            yield Check("database", True, f"{opened.db.dialect}, {opened.journal.head():,} facts")
+            yield Check("policy", True, f"{len(opened.policy.models)} models")
+            if scrub:
+                yield from _scrub(opened)
+    except TidemillError as error:
+        yield Check("home", False, str(error))
+
+
+def _scrub(home: object) -> Iterator[Check]:
+    from tidemill.home import Home
+
+    assert isinstance(home, Home)
+    damaged, count = [], 0
+    for digest in home.blobs.digests():
+        count += 1
+        try:
+            home.blobs.read(digest)
+        except TidemillError:
+            damaged.append(digest)
+    said = f"{count:,} blobs, {len(damaged)} damaged" + "".join(f" {d[:12]}" for d in damaged[:5])
+    yield Check("blobs", not damaged, said)

@@ -1,0 +1,139 @@
+"""`tidemill up`: the control plane, the workers and the loop, in the foreground."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import socket
+import threading
+from collections.abc import Callable
+from types import FrameType
+
+import uvicorn
+
+from tidemill.core.errors import Refused, TidemillError
+from tidemill.home import Home
+from tidemill.server.app import LOCAL, create_app
+from tidemill.server.operations import Operations
+
+logger = logging.getLogger(__name__)
+TICK_SECONDS = 30.0
+
+
+class OpenToOthers(Refused):
+    """The address is reachable from other machines, and nobody would be asked who they are."""
+
+
+def serve(
+    home: Home,
+    *,
+    host: str,
+    port: int,
+    serve_port: int,
+    workers: int,
+    on_ready: Callable[[str, str], None],
+    tick: float = TICK_SECONDS,
+) -> None:
+    """Serve a home until a signal to stop comes.
+
+    Args:
+        home: The home.
+        host: Where to listen.
+        port: The control plane's port; 0 takes a free one.
+        serve_port: The workers' port; 0 takes a free one.
+        workers: How many workers.
+        on_ready: Is told the two addresses, once both answer.
+        tick: How often the loop goes around, in seconds.
+
+    Raises:
+        OpenToOthers: The host is not loopback.
+    """
+    if host not in LOCAL:
+        raise OpenToOthers(
+            f"The address {host} is reachable from other machines, and this server asks nobody "
+            "who they are.",
+            expected="127.0.0.1, localhost or ::1",
+            hint="Put a proxy that authenticates before it.",
+        )
+    generation = home.deployments.write_routes()
+    supervisor = home.supervisor(host=host, port=serve_port, workers=workers)
+    supervisor.start()
+    stopping = threading.Event()
+    loop = threading.Thread(target=_loop, args=(home, stopping, tick), name="tidemill-loop")
+    try:
+        supervisor.wait(generation)
+        operations = Operations(home)
+        operations.serving = supervisor.url
+        operations.workers = lambda: len(supervisor.states())
+        listening = _listen(host, port)
+        address = _url(host, listening.getsockname()[1])
+        home.lock.announce(address)
+        server = _Server(
+            uvicorn.Config(
+                create_app(operations),
+                log_level="warning",
+                access_log=False,
+                lifespan="off",
+                server_header=False,
+                timeout_graceful_shutdown=5,
+            ),
+            lambda: on_ready(address, supervisor.url),
+        )
+        loop.start()
+        server.run(sockets=[listening])
+    finally:
+        stopping.set()
+        supervisor.stop()
+        if loop.ident is not None:
+            loop.join()
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._ready()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self.should_exit = True
+        if sig == signal.SIGINT:
+            self.force_exit = True
+
+
+def _loop(home: Home, stopping: threading.Event, tick: float) -> None:
+    """Let the loop go around until the end; a round that fails is reported and not the last."""
+    while not stopping.is_set():
+        try:
+            home.controller.tick()
+        except TidemillError as error:
+            logger.warning("the loop: %s", error)
+        except Exception:
+            logger.exception("the loop failed this time around")
+        stopping.wait(tick)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    opened = socket.socket(family, socket.SOCK_STREAM)
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        opened.bind((host, port))
+    except OSError as error:
+        opened.close()
+        raise PortTaken(
+            f"Port {port} of {host} cannot be taken: {error.strerror}.",
+            hint="Choose another one with --port.",
+        ) from error
+    opened.listen(128)
+    return opened
+
+
+class PortTaken(Refused):
+    """Another program listens there."""
+
+
+def _url(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
