@@ -1,0 +1,130 @@
+"""Writes a working project: a policy, a training function, a contract."""
+
+from __future__ import annotations
+
+import shutil
+from importlib.resources import files
+from pathlib import Path
+
+import polars as pl
+
+from tidemill.core.errors import Conflict, Usage, nearest
+from tidemill.core.policy import ModelPolicy
+from tidemill.core.policy.reader import read_policy
+from tidemill.datasets import frames
+from tidemill.datasets.contracts import write_contract
+from tidemill.datasets.inference import infer
+from tidemill.pipelines.training import task_of
+
+DATASET = "rows"
+EXAMPLE = "target"
+
+
+class ProjectExists(Conflict):
+    """The folder holds a project already."""
+
+
+class LabelNeeded(Usage):
+    """The data were named, and their label was not."""
+
+
+def scaffold(
+    folder: Path,
+    *,
+    data: Path | None,
+    label: str | None,
+    time: str | None,
+    key: str | None,
+    model: str,
+    github: bool,
+) -> list[Path]:
+    """Write a project and return its files.
+
+    Without data, the project comes with scikit-learn's breast-cancer data, so that it works.
+
+    Args:
+        folder: Where; made if it is missing.
+        data: A table to begin with; it is copied into the project.
+        label: The column to predict.
+        time: The column that says when a row happened.
+        key: The column that names a row.
+        model: The model's name.
+        github: Whether a GitHub workflow is written as well.
+
+    Raises:
+        ProjectExists: The folder holds a project already.
+        LabelNeeded: The data were named, and their label was not.
+        UnreadableData: The data cannot be read.
+        BadContract: A named column is not in the data.
+    """
+    if (folder / "tidemill.toml").exists():
+        raise ProjectExists(
+            f"The folder {folder.absolute()} holds a project already.",
+            hint="Edit its tidemill.toml, or name another folder.",
+        )
+    rows, name = _rows(data)
+    chosen = label or (EXAMPLE if data is None else None)
+    if chosen is None:
+        raise LabelNeeded(
+            f"{name} has {len(rows.columns)} columns, and none was named as the label.",
+            expected=nearest("", rows.columns),
+            hint=f"Write: tidemill init --data {data} --label COLUMN",
+        )
+    contract = infer(rows, label=chosen, time=time, key=key)
+    task = task_of(ModelPolicy(train="", dataset=""), rows[chosen])
+    regression = task == "regression"
+    columns = "".join(f'{role} = "{c}"\n' for role, c in (("time", time), ("key", key)) if c)
+    policy = _template("tidemill.toml.txt").format(
+        dataset=DATASET,
+        source=f"data/*{Path(name).suffix}",
+        label=chosen,
+        columns=columns,
+        model=model,
+        holdout='"7d"' if time else 0.2,
+        gate="r2 = { min = 0.0 }" if regression else "roc_auc = { min = 0.6 }",
+    )
+    read_policy(policy)
+    estimator = "HistGradientBoosting" + ("Regressor" if regression else "Classifier")
+    code = _template("pipeline.py.txt").format(estimator=estimator, label=chosen)
+    written = [
+        _write(folder / "tidemill.toml", policy),
+        _write(folder / "pipeline.py", code),
+        _copy(data, rows, folder / "data" / name),
+    ]
+    contract_file = folder / "contracts" / f"{DATASET}.toml"
+    write_contract(contract_file, contract)
+    written.append(contract_file)
+    if github:
+        workflow = folder / ".github" / "workflows" / "tidemill.yml"
+        written.append(_write(workflow, _template("github.yml")))
+    return written
+
+
+def _rows(data: Path | None) -> tuple[pl.DataFrame, str]:
+    if data is not None:
+        return frames.collect(frames.scan(data), data.name), data.name
+    from sklearn.datasets import load_breast_cancer
+
+    bunch = load_breast_cancer()
+    names = [str(n).replace(" ", "_") for n in bunch.feature_names]
+    rows = pl.DataFrame(bunch.data, schema=names)
+    return rows.with_columns(pl.Series(EXAMPLE, bunch.target == 1)), "breast_cancer.parquet"
+
+
+def _template(name: str) -> str:
+    return (files("tidemill.cli") / "templates" / name).read_text("utf-8")
+
+
+def _write(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, "utf-8")
+    return path
+
+
+def _copy(data: Path | None, rows: pl.DataFrame, target: Path) -> Path:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if data is None:
+        rows.write_parquet(target)
+    else:
+        shutil.copyfile(data, target)
+    return target
