@@ -13,6 +13,22 @@ class ExperimentNotFound(TrackingError, NotFound):
     """No experiment has that id."""
 
 
+class ExperimentExists(TrackingError, Conflict):
+    """Another experiment has that name."""
+
+
+class BadExperiment(TrackingError, Usage):
+    """The experiment cannot be so called, or the default one was to go."""
+
+
+class NotActive(TrackingError, Conflict):
+    """The run or experiment was deleted and takes nothing until it is restored."""
+
+
+class TagNotFound(TrackingError, NotFound):
+    """There is no tag of that key."""
+
+
 class RunNotFound(TrackingError, NotFound):
     """No run has that id."""
 
@@ -30,4 +46,4 @@ class BadArtifactPath(TrackingError, Usage):
 
 
 class BadMetric(TrackingError, Usage):
-    """The metric's key or value cannot be kept."""
+    """What is to be logged has a key or a value that cannot be kept."""

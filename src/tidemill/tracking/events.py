@@ -46,3 +46,75 @@ class RunFinished(Event, frozen=True, kw_only=True):
     type: ClassVar[str] = "run.finished"
     run_id: str
     status: str
+
+
+class RunDeleted(Event, frozen=True, kw_only=True):
+    """A run was deleted; it can be restored.
+
+    Attributes:
+        run_id: Its id.
+    """
+
+    type: ClassVar[str] = "run.deleted"
+    run_id: str
+
+
+class RunRestored(Event, frozen=True, kw_only=True):
+    """A deleted run was restored.
+
+    Attributes:
+        run_id: Its id.
+    """
+
+    type: ClassVar[str] = "run.restored"
+    run_id: str
+
+
+class ExperimentCreated(Event, frozen=True, kw_only=True):
+    """An experiment was made.
+
+    Attributes:
+        experiment_id: Its id.
+        name: Its name.
+    """
+
+    type: ClassVar[str] = "experiment.created"
+    experiment_id: str
+    name: str
+
+
+class ExperimentRenamed(Event, frozen=True, kw_only=True):
+    """An experiment was given another name.
+
+    Attributes:
+        experiment_id: Its id.
+        name: Its new name.
+        was: Its name before.
+    """
+
+    type: ClassVar[str] = "experiment.renamed"
+    experiment_id: str
+    name: str
+    was: str
+
+
+class ExperimentDeleted(Event, frozen=True, kw_only=True):
+    """An experiment was deleted with its runs; it can be restored.
+
+    Attributes:
+        experiment_id: Its id.
+    """
+
+    type: ClassVar[str] = "experiment.deleted"
+    experiment_id: str
+
+
+class ExperimentRestored(Event, frozen=True, kw_only=True):
+    """A deleted experiment was restored with its runs.
+
+    Attributes:
+        experiment_id: Its id.
+    """
+
+    type: ClassVar[str] = "experiment.restored"
+    experiment_id: str

@@ -9,15 +9,29 @@ import msgspec
 
 RunStatus = Literal["RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED"]
 Lifecycle = Literal["active", "deleted"]
+View = Literal["active", "deleted", "all"]
 
 
 class Experiment(msgspec.Struct, frozen=True, kw_only=True):
-    """A name under which runs are gathered."""
+    """A name under which runs are gathered.
+
+    Attributes:
+        id: UUIDv7, but "0" for the one that runs belong to where none was said.
+        name: Unique.
+        created: When.
+        updated: When it was last changed.
+        lifecycle: `active` or `deleted`.
+        artifact_location: Where its artifacts are said to be; nothing for the usual place.
+        tags: By key.
+    """
 
     id: str
     name: str
     created: datetime
+    updated: datetime
     lifecycle: Lifecycle = "active"
+    artifact_location: str | None = None
+    tags: dict[str, str] = {}
 
 
 class Metric(msgspec.Struct, frozen=True):

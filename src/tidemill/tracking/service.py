@@ -3,31 +3,56 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from datetime import datetime
+from pathlib import Path
+from typing import Any, BinaryIO
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, delete, insert, select, update
 
 from tidemill.core.clock import Clock
 from tidemill.core.errors import nearest
+from tidemill.core.events import Event
 from tidemill.core.ids import Ids
 from tidemill.core.references import Ref
 from tidemill.journal.service import Journal
 from tidemill.storage.blobs.protocol import BlobStore
 from tidemill.storage.db.engine import Database
-from tidemill.tracking import store
+from tidemill.tracking import events, search, store
 from tidemill.tracking.errors import (
     ArtifactNotFound,
     BadArtifactPath,
-    BadMetric,
+    BadExperiment,
+    ExperimentExists,
     ExperimentNotFound,
+    NotActive,
     ParamChanged,
     RunNotFound,
+    TagNotFound,
 )
-from tidemill.tracking.events import RunFinished, RunResumed, RunStarted
-from tidemill.tracking.records import Artifact, Experiment, Metric, Param, Run, RunStatus, Tag
+from tidemill.tracking.records import (
+    Artifact,
+    Experiment,
+    Lifecycle,
+    Metric,
+    Param,
+    Run,
+    RunStatus,
+    Tag,
+    View,
+)
+from tidemill.tracking.search import Page
+from tidemill.tracking.validation import (
+    MAX_EXPERIMENT_TAG,
+    check_metrics,
+    check_name,
+    check_path,
+    cut_params,
+    cut_tags,
+)
 
-MAX_KEY = 250
+DEFAULT = "Default"
+DEFAULT_ID = "0"
+_ENDED = {"FINISHED", "FAILED", "KILLED"}
 
 
 class Tracking:
@@ -50,26 +75,174 @@ class Tracking:
         self._clock = clock
         self._ids = ids
 
-    def experiment(self, name: str) -> Experiment:
-        """Return the experiment of that name; it is made where it is new."""
+    # Experiments
+
+    def experiment(self, name: str, *, actor: str = "tidemill") -> Experiment:
+        """Return the experiment of that name; it is made where it is new.
+
+        Raises:
+            BadExperiment: No experiment can be so called.
+        """
+        check_name(name)
+        known = self.find_experiment(name)
+        if known is not None:
+            return known
+        return self._db.write(
+            lambda c: _named(c, name) or self._make_experiment(c, name, None, {}, actor)
+        )
+
+    def create_experiment(
+        self,
+        name: str,
+        *,
+        actor: str,
+        artifact_location: str | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> Experiment:
+        """Make a new experiment.
+
+        Raises:
+            BadExperiment: No experiment can be so called.
+            ExperimentExists: One is so called already.
+        """
+        check_name(name)
+        notes = dict(tags or {})
 
         def work(connection: Connection) -> Experiment:
-            found = store.read_experiments(connection, store.experiments.c.name == name)
-            if found:
-                return found[0]
-            made = Experiment(id=self._ids.new(), name=name, created=self._clock.now())
-            row = {"id": made.id, "name": name, "created": made.created, "lifecycle": "active"}
-            connection.execute(insert(store.experiments), row)
-            return made
+            _require_free(connection, name)
+            return self._make_experiment(connection, name, artifact_location, notes, actor)
 
-        with self._db.read() as connection:
-            found = store.read_experiments(connection, store.experiments.c.name == name)
-        return found[0] if found else self._db.write(work)
+        return self._db.write(work)
 
     def experiments(self) -> list[Experiment]:
         """Return all experiments by name."""
         with self._db.read() as connection:
             return store.read_experiments(connection)
+
+    def find_experiment(self, name: str) -> Experiment | None:
+        """Return the experiment of that name, or nothing."""
+        with self._db.read() as connection:
+            return _named(connection, name)
+
+    def get_experiment(self, experiment_id: str) -> Experiment:
+        """Return an experiment.
+
+        Raises:
+            ExperimentNotFound: None has that id.
+        """
+        with self._db.read() as connection:
+            return _experiment(connection, experiment_id)
+
+    def search_experiments(
+        self,
+        filter: str = "",
+        *,
+        order_by: Sequence[str] = (),
+        view: View = "active",
+        limit: int = 1000,
+        token: str | None = None,
+    ) -> Page[Experiment]:
+        """Return the experiments that a filter lets through, newest first.
+
+        Raises:
+            BadSearch: The filter, the order or the token cannot be read.
+        """
+        columns = store.experiments.c
+        where = [*_seen(columns.lifecycle, view), *search.condition(search.EXPERIMENTS, filter)]
+        last = (columns.created.desc(), columns.id.asc())
+        order = search.ordering(search.EXPERIMENTS, order_by, last)
+
+        def read(most: int, offset: int) -> list[Experiment]:
+            with self._db.read() as connection:
+                return store.read_experiments(
+                    connection, *where, order=order, limit=most, offset=offset
+                )
+
+        return search.page(read, limit, token)
+
+    def rename_experiment(self, experiment_id: str, name: str, *, actor: str) -> Experiment:
+        """Give an experiment another name.
+
+        Raises:
+            ExperimentNotFound: None has that id.
+            ExperimentExists: Another one is so called.
+            NotActive: It was deleted.
+        """
+        check_name(name)
+
+        def work(connection: Connection) -> Experiment:
+            known = _active_experiment(connection, experiment_id)
+            if known.name == name:
+                return known
+            _require_free(connection, name)
+            self._touch(connection, known.id, name=name)
+            event = events.ExperimentRenamed(experiment_id=known.id, name=name, was=known.name)
+            self._note(connection, event, Ref("experiment", known.id), actor)
+            return _experiment(connection, known.id)
+
+        return self._db.write(work)
+
+    def delete_experiment(self, experiment_id: str, *, actor: str) -> Experiment:
+        """Delete an experiment and its runs; both can be restored.
+
+        Raises:
+            ExperimentNotFound: None has that id.
+            BadExperiment: It is the default one.
+        """
+        if experiment_id == DEFAULT_ID:
+            raise BadExperiment(
+                "Cannot delete the default experiment.", expected="another experiment"
+            )
+        event = events.ExperimentDeleted(experiment_id=experiment_id)
+        return self._keep_experiment(experiment_id, "deleted", event, actor)
+
+    def restore_experiment(self, experiment_id: str, *, actor: str) -> Experiment:
+        """Restore a deleted experiment with its runs.
+
+        Raises:
+            ExperimentNotFound: None has that id.
+        """
+        event = events.ExperimentRestored(experiment_id=experiment_id)
+        return self._keep_experiment(experiment_id, "active", event, actor)
+
+    def set_experiment_tag(self, experiment_id: str, key: str, value: str) -> None:
+        """Set a tag of an experiment.
+
+        Raises:
+            ExperimentNotFound: None has that id.
+            NotActive: It was deleted.
+        """
+        entries = cut_tags([Tag(key, value)], MAX_EXPERIMENT_TAG)
+
+        def work(connection: Connection) -> None:
+            known = _active_experiment(connection, experiment_id)
+            store.set_experiment_tags(connection, known.id, entries)
+            self._touch(connection, known.id)
+
+        self._db.write(work)
+
+    def delete_experiment_tag(self, experiment_id: str, key: str) -> None:
+        """Take a tag off an experiment.
+
+        Raises:
+            ExperimentNotFound: None has that id.
+            TagNotFound: It has no such tag.
+        """
+
+        def work(connection: Connection) -> None:
+            known = _active_experiment(connection, experiment_id)
+            if key not in known.tags:
+                raise TagNotFound(
+                    f"No tag with name: {key} in experiment with id {known.id}",
+                    expected=nearest(key, known.tags),
+                )
+            table = store.experiment_tags
+            connection.execute(delete(table).filter_by(experiment_id=known.id, key=key))
+            self._touch(connection, known.id)
+
+        self._db.write(work)
+
+    # Runs
 
     def start_run(
         self,
@@ -80,39 +253,41 @@ class Tracking:
         run_id: str | None = None,
         parent: str | None = None,
         tags: Mapping[str, str] | None = None,
+        started: datetime | None = None,
         cause: str | None = None,
     ) -> Run:
         """Start a run; starting one of a known id again returns it as it is.
 
         Raises:
             ExperimentNotFound: No experiment has that id.
+            NotActive: The experiment was deleted.
         """
         identifier = run_id or self._ids.new()
+        entries = cut_tags(Tag(k, v) for k, v in (tags or {}).items())
 
         def work(connection: Connection) -> Run:
             known = store.read_runs(connection, store.runs.c.id == identifier)
             if known:
                 return known[0]
-            found = store.read_experiments(connection, store.experiments.c.id == experiment_id)
-            if not found:
-                raise ExperimentNotFound(f"There is no experiment {experiment_id!r}.")
+            experiment = _active_experiment(connection, experiment_id)
             row = {
                 "id": identifier,
-                "experiment_id": experiment_id,
+                "experiment_id": experiment.id,
                 "name": name or f"run-{identifier[-6:]}",
                 "status": "RUNNING",
-                "started": self._clock.now(),
+                "started": started or self._clock.now(),
                 "ended": None,
                 "actor": actor,
                 "parent": parent,
                 "lifecycle": "active",
             }
             connection.execute(insert(store.runs), row)
-            store.set_tags(connection, identifier, [Tag(k, v) for k, v in (tags or {}).items()])
-            event = RunStarted(run_id=identifier, name=str(row["name"]), experiment=found[0].name)
-            subject = Ref("run", identifier)
-            self._journal.append(connection, event, subject=subject, actor=actor, cause=cause)
-            return store.read_runs(connection, store.runs.c.id == identifier)[0]
+            store.set_tags(connection, identifier, entries)
+            event = events.RunStarted(
+                run_id=identifier, name=str(row["name"]), experiment=experiment.name
+            )
+            self._note(connection, event, Ref("run", identifier), actor, cause)
+            return _run(connection, identifier)
 
         return self._db.write(work)
 
@@ -128,27 +303,48 @@ class Tracking:
 
         Raises:
             RunNotFound: No run has that id.
+            NotActive: The run was deleted.
             ParamChanged: A param is known with another value.
-            BadMetric: A key is empty or too long.
+            BadMetric: A key or a value cannot be kept.
         """
-        for key in [e.key for e in metrics] + [e.key for e in params] + [e.key for e in tags]:
-            if not 0 < len(key) <= MAX_KEY:
-                raise BadMetric(
-                    f"The key {key[:60]!r} has {len(key)} characters.",
-                    expected=f"1 to {MAX_KEY}",
-                )
+        check_metrics(metrics)
+        settings, notes = cut_params(params), cut_tags(tags)
 
         def work(connection: Connection) -> None:
-            self._require(connection, run_id)
-            changed = store.add_params(connection, run_id, params)
+            _require_active(connection, run_id)
+            changed = store.add_params(connection, run_id, settings)
             if changed is not None:
+                param, before = changed
                 raise ParamChanged(
-                    f"The param {changed.key!r} of run {run_id} is to become {changed.value!r}.",
-                    expected="the value that it was logged with before: params do not change",
+                    f"Changing param values is not allowed. Param with key={param.key!r} was "
+                    f"already logged with value={before!r} for run ID={run_id!r}. Attempted "
+                    f"logging new value {param.value!r}.",
+                    expected="the value that it was logged with before",
                     hint="Log it under another key, or in another run.",
                 )
             store.add_metrics(connection, run_id, metrics)
-            store.set_tags(connection, run_id, tags)
+            store.set_tags(connection, run_id, notes)
+
+        self._db.write(work)
+
+    def delete_tag(self, run_id: str, key: str) -> None:
+        """Take a tag off a run.
+
+        Raises:
+            RunNotFound: No run has that id.
+            NotActive: The run was deleted.
+            TagNotFound: It has no such tag.
+        """
+
+        def work(connection: Connection) -> None:
+            _require_active(connection, run_id)
+            gone = connection.execute(delete(store.tags).filter_by(run_id=run_id, key=key))
+            if gone.rowcount == 0:
+                known = _run(connection, run_id).tags
+                raise TagNotFound(
+                    f"No tag with name: {key} in run with id {run_id}",
+                    expected=nearest(key, known),
+                )
 
         self._db.write(work)
 
@@ -160,42 +356,66 @@ class Tracking:
         Raises:
             RunNotFound: No run has that id.
         """
-
-        def work(connection: Connection) -> Run:
-            run = self._require(connection, run_id)
-            if run.status == status:
-                return run
-            connection.execute(
-                update(store.runs).filter_by(id=run_id),
-                {"status": status, "ended": self._clock.now()},
-            )
-            event = RunFinished(run_id=run_id, status=status)
-            subject = Ref("run", run_id)
-            self._journal.append(connection, event, subject=subject, actor=actor, cause=cause)
-            return self._require(connection, run_id)
-
-        return self._db.write(work)
+        return self.update_run(run_id, status=status, actor=actor, cause=cause)
 
     def resume_run(self, run_id: str, *, actor: str, cause: str | None = None) -> Run:
         """Have a run go on that had ended.
 
         Raises:
             RunNotFound: No run has that id.
+            NotActive: It was deleted.
+        """
+        return self.update_run(run_id, status="RUNNING", actor=actor, cause=cause)
+
+    def update_run(
+        self,
+        run_id: str,
+        *,
+        actor: str,
+        status: RunStatus | None = None,
+        ended: datetime | None = None,
+        name: str | None = None,
+        cause: str | None = None,
+    ) -> Run:
+        """Change how a run stands, when it ended, or what it is called.
+
+        Raises:
+            RunNotFound: No run has that id.
+            NotActive: It was deleted.
         """
 
         def work(connection: Connection) -> Run:
-            run = self._require(connection, run_id)
-            if run.status == "RUNNING":
+            run = _run(connection, run_id)
+            _require_active(connection, run.id)
+            changes: dict[str, Any] = {} if not name or name == run.name else {"name": name}
+            if status is not None and status != run.status:
+                end = (ended or self._clock.now()) if status in _ENDED else None
+                changes |= {"status": status, "ended": end}
+                self._note_status(connection, run, status, actor, cause)
+            elif ended is not None and ended != run.ended:
+                changes["ended"] = ended
+            if not changes:
                 return run
-            connection.execute(
-                update(store.runs).filter_by(id=run.id), {"status": "RUNNING", "ended": None}
-            )
-            event = RunResumed(run_id=run.id, was=run.status)
-            subject = Ref("run", run.id)
-            self._journal.append(connection, event, subject=subject, actor=actor, cause=cause)
-            return self._require(connection, run.id)
+            connection.execute(update(store.runs).filter_by(id=run.id), changes)
+            return _run(connection, run.id)
 
         return self._db.write(work)
+
+    def delete_run(self, run_id: str, *, actor: str) -> Run:
+        """Delete a run; it can be restored.
+
+        Raises:
+            RunNotFound: No run has that id.
+        """
+        return self._keep_run(run_id, "deleted", events.RunDeleted(run_id=run_id), actor)
+
+    def restore_run(self, run_id: str, *, actor: str) -> Run:
+        """Restore a deleted run.
+
+        Raises:
+            RunNotFound: No run has that id.
+        """
+        return self._keep_run(run_id, "active", events.RunRestored(run_id=run_id), actor)
 
     def get(self, run_id: str) -> Run:
         """Return a run; the beginning of an id will do where only one begins so.
@@ -204,7 +424,7 @@ class Tracking:
             RunNotFound: No run has that id.
         """
         with self._db.read() as connection:
-            return self._require(connection, run_id)
+            return _run(connection, run_id)
 
     def runs(self, experiment_id: str | None = None, *, limit: int = 100) -> list[Run]:
         """Return the newest runs, of one experiment or of all."""
@@ -214,35 +434,78 @@ class Tracking:
         with self._db.read() as connection:
             return store.read_runs(connection, *where, limit=limit)
 
-    def history(self, run_id: str, key: str) -> list[Metric]:
-        """Return all points of a metric in the order of their steps.
+    def search(
+        self,
+        experiment_ids: Sequence[str] | None = None,
+        filter: str = "",
+        *,
+        order_by: Sequence[str] = (),
+        view: View = "active",
+        limit: int = 1000,
+        token: str | None = None,
+    ) -> Page[Run]:
+        """Return the runs that a filter lets through, newest first where no order is given.
+
+        Args:
+            experiment_ids: Of which experiments; of all where it is left out.
+            filter: As `core.search.parser` reads it, such as `metrics.auc > 0.7 AND NOT
+                (params.depth = '3' OR tags.team IS NULL)`.
+            order_by: Such as `metrics.auc DESC`.
+            view: Whether deleted runs are seen.
+            limit: How many on a page.
+            token: Where the page begins, as the one before it said.
+
+        Raises:
+            BadSearch: The filter, an order or the token cannot be read.
+        """
+        columns = store.runs.c
+        where = [*_seen(columns.lifecycle, view), *search.condition(search.RUNS, filter)]
+        if experiment_ids is not None:
+            where.insert(0, columns.experiment_id.in_(list(experiment_ids)))
+        order = search.ordering(search.RUNS, order_by, (columns.started.desc(), columns.id.asc()))
+
+        def read(most: int, offset: int) -> list[Run]:
+            with self._db.read() as connection:
+                return store.read_runs(connection, *where, order=order, limit=most, offset=offset)
+
+        return search.page(read, limit, token)
+
+    def history(
+        self, run_id: str, key: str, *, limit: int | None = None, offset: int = 0
+    ) -> list[Metric]:
+        """Return the points of a metric in the order of their steps.
 
         Raises:
             RunNotFound: No run has that id.
         """
-        points = store.metrics.c
-        query = select(points.key, points.value, points.timestamp, points.step)
-        ordered = query.filter_by(run_id=run_id, key=key).order_by(points.step, points.timestamp)
         with self._db.read() as connection:
-            self._require(connection, run_id)
-            return [Metric(*row) for row in connection.execute(ordered)]
+            run = _row(connection, run_id)
+            return store.read_points(connection, run, key, limit=limit, offset=offset)
+
+    def newest(self, run_ids: Sequence[str]) -> dict[str, list[Metric]]:
+        """Return the newest point of every metric of some runs, by run."""
+        with self._db.read() as connection:
+            return store.read_newest(connection, run_ids)
+
+    # Artifacts
 
     def log_artifact(self, run_id: str, path: str, source: bytes | BinaryIO | Path) -> Artifact:
         """Keep a file under a path, in place of what was there.
 
         Raises:
             RunNotFound: No run has that id.
-            BadArtifactPath: The path leaves the run, or cannot be a file name.
+            BadArtifactPath: The path leaves the run, or a folder or file is in its way.
         """
-        _check_path(path)
-        self.get(run_id)
+        check_path(path)
+        with self._db.read() as connection:
+            identifier = _row(connection, run_id)
         blob = self._blobs.put(source)
         artifact = Artifact(path=path, digest=blob.digest, size=blob.size)
 
         def work(connection: Connection) -> None:
-            connection.execute(delete(store.artifacts).filter_by(run_id=run_id, path=path))
-            row = {"run_id": run_id, "path": path, "digest": blob.digest, "size": blob.size}
-            connection.execute(insert(store.artifacts), row)
+            _require_active(connection, identifier)
+            _require_room(connection, identifier, path)
+            store.put_artifact(connection, identifier, artifact)
 
         self._db.write(work)
         return artifact
@@ -253,51 +516,213 @@ class Tracking:
         Raises:
             RunNotFound: No run has that id.
         """
-        folder = prefix.rstrip("/") + "/" if prefix else ""
         with self._db.read() as connection:
-            self._require(connection, run_id)
-            found = store.read_artifacts(connection, run_id)
+            found = store.read_artifacts(connection, _row(connection, run_id))
+        folder = prefix.rstrip("/") + "/" if prefix else ""
         return [a for a in found if a.path.startswith(folder) or a.path == prefix]
+
+    def artifact(self, run_id: str, path: str) -> Artifact:
+        """Return what is known of one artifact.
+
+        Raises:
+            RunNotFound: No run has that id.
+            ArtifactNotFound: The run has none of that path.
+        """
+        with self._db.read() as connection:
+            identifier = _row(connection, run_id)
+            found = store.read_artifacts(connection, identifier, store.artifacts.c.path == path)
+            known = [] if found else store.read_artifacts(connection, identifier)
+        if not found:
+            raise ArtifactNotFound(
+                f"Run {run_id} has no artifact {path!r}.",
+                expected=nearest(path, [a.path for a in known]),
+            )
+        return found[0]
 
     def open_artifact(self, run_id: str, path: str) -> BinaryIO:
         """Open an artifact for reading.
 
         Raises:
+            RunNotFound: No run has that id.
             ArtifactNotFound: The run has none of that path.
         """
-        known = self.artifacts(run_id)
-        for artifact in known:
-            if artifact.path == path:
-                return self._blobs.open(artifact.digest)
-        raise ArtifactNotFound(
-            f"Run {run_id} has no artifact {path!r}.",
-            expected=nearest(path, [a.path for a in known]),
+        return self._blobs.open(self.artifact(run_id, path).digest)
+
+    def delete_artifacts(self, run_id: str, path: str) -> int:
+        """Forget an artifact, or all below a folder; return how many.
+
+        Raises:
+            RunNotFound: No run has that id.
+        """
+        table = store.artifacts
+        below = table.c.path.startswith(f"{path}/", autoescape=True)
+
+        def work(connection: Connection) -> int:
+            _require_active(connection, run_id)
+            gone = delete(table).filter_by(run_id=run_id).where((table.c.path == path) | below)
+            return connection.execute(gone).rowcount
+
+        return self._db.write(work)
+
+    # Steps of the above
+
+    def _make_experiment(
+        self,
+        connection: Connection,
+        name: str,
+        location: str | None,
+        tags: Mapping[str, str],
+        actor: str,
+    ) -> Experiment:
+        now = self._clock.now()
+        identifier = DEFAULT_ID if name == DEFAULT else self._ids.new()
+        row = {"id": identifier, "name": name, "created": now, "updated": now}
+        connection.execute(
+            insert(store.experiments), row | {"lifecycle": "active", "artifact_location": location}
+        )
+        entries = cut_tags((Tag(k, v) for k, v in tags.items()), MAX_EXPERIMENT_TAG)
+        store.set_experiment_tags(connection, identifier, entries)
+        event = events.ExperimentCreated(experiment_id=identifier, name=name)
+        self._note(connection, event, Ref("experiment", identifier), actor)
+        return _experiment(connection, identifier)
+
+    def _keep_experiment(
+        self, experiment_id: str, lifecycle: Lifecycle, event: Event, actor: str
+    ) -> Experiment:
+        def work(connection: Connection) -> Experiment:
+            known = _experiment(connection, experiment_id)
+            if known.lifecycle == lifecycle:
+                return known
+            self._touch(connection, known.id, lifecycle=lifecycle)
+            of_it = update(store.runs).filter_by(experiment_id=known.id)
+            connection.execute(of_it, {"lifecycle": lifecycle})
+            self._note(connection, event, Ref("experiment", known.id), actor)
+            return _experiment(connection, known.id)
+
+        return self._db.write(work)
+
+    def _keep_run(self, run_id: str, lifecycle: Lifecycle, event: Event, actor: str) -> Run:
+        def work(connection: Connection) -> Run:
+            run = _run(connection, run_id)
+            if run.lifecycle == lifecycle:
+                return run
+            connection.execute(update(store.runs).filter_by(id=run.id), {"lifecycle": lifecycle})
+            self._note(connection, event, Ref("run", run.id), actor)
+            return _run(connection, run.id)
+
+        return self._db.write(work)
+
+    def _note_status(
+        self, connection: Connection, run: Run, status: RunStatus, actor: str, cause: str | None
+    ) -> None:
+        if status in _ENDED:
+            event: Event = events.RunFinished(run_id=run.id, status=status)
+        elif run.status in _ENDED:
+            event = events.RunResumed(run_id=run.id, was=run.status)
+        else:
+            return
+        self._note(connection, event, Ref("run", run.id), actor, cause)
+
+    def _touch(self, connection: Connection, experiment_id: str, **changes: str) -> None:
+        row = {"updated": self._clock.now()} | changes
+        connection.execute(update(store.experiments).filter_by(id=experiment_id), row)
+
+    def _note(
+        self,
+        connection: Connection,
+        event: Event,
+        subject: Ref,
+        actor: str,
+        cause: str | None = None,
+    ) -> None:
+        self._journal.append(connection, event, subject=subject, actor=actor, cause=cause)
+
+
+def _seen(lifecycle: ColumnElement[str], view: View) -> list[ColumnElement[bool]]:
+    return [] if view == "all" else [lifecycle == view]
+
+
+def _named(connection: Connection, name: str) -> Experiment | None:
+    found = store.read_experiments(connection, store.experiments.c.name == name)
+    return found[0] if found else None
+
+
+def _require_free(connection: Connection, name: str) -> None:
+    if _named(connection, name) is not None:
+        raise ExperimentExists(
+            f"Experiment(name={name}) already exists.",
+            expected="another name",
+            hint="It may have been deleted: then restore it.",
         )
 
-    def _require(self, connection: Connection, run_id: str) -> Run:
-        found = store.read_runs(connection, store.runs.c.id == run_id)
-        if not found and 6 <= len(run_id) < 32:
-            begins = store.runs.c.id.startswith(run_id, autoescape=True)
-            found = store.read_runs(connection, begins, limit=2)
-        if len(found) != 1:
-            raise RunNotFound(
-                f"There is no run {run_id!r}.",
-                expected="the id of a run, or enough of its beginning",
-                hint="List them with: tidemill runs list",
-            )
-        return found[0]
+
+def _experiment(connection: Connection, experiment_id: str) -> Experiment:
+    mine = store.experiments.c.id == experiment_id
+    found = store.read_experiments(connection, mine) if experiment_id.isascii() else []
+    if not found:
+        raise ExperimentNotFound(
+            f"No Experiment with id={experiment_id} exists", expected="the id of an experiment"
+        )
+    return found[0]
 
 
-def _check_path(path: str) -> None:
-    parts = PurePosixPath(path).parts
-    if (
-        not parts
-        or path != "/".join(parts)
-        or any(part in {".", ".."} or len(part.encode()) > 255 for part in parts)
-        or "\\" in path
-        or any(ord(c) < 32 for c in path)
-    ):
+def _active_experiment(connection: Connection, experiment_id: str) -> Experiment:
+    found = _experiment(connection, experiment_id)
+    if found.lifecycle != "active":
+        raise NotActive(
+            f"The experiment {experiment_id} must be in the 'active' state. "
+            f"Current state is {found.lifecycle}.",
+            hint="Restore it first.",
+        )
+    return found
+
+
+def _run(connection: Connection, run_id: str) -> Run:
+    return store.read_runs(connection, store.runs.c.id == _row(connection, run_id))[0]
+
+
+def _row(connection: Connection, run_id: str) -> str:
+    """Return the whole id of a run, from its beginning."""
+    columns = store.runs.c
+    begins = columns.id == run_id
+    if not run_id.isascii():
+        raise _missing(run_id)
+    if 6 <= len(run_id) < 32:
+        begins |= columns.id.startswith(run_id, autoescape=True)
+    found = connection.scalars(select(columns.id).where(begins).limit(2)).all()
+    if len(found) != 1:
+        raise _missing(run_id)
+    return str(found[0])
+
+
+def _missing(run_id: str) -> RunNotFound:
+    return RunNotFound(
+        f"Run with id={run_id} not found",
+        expected="the id of a run, or enough of its beginning",
+        hint="List them with: tidemill runs list",
+    )
+
+
+def _require_active(connection: Connection, run_id: str) -> None:
+    lifecycle = connection.scalar(select(store.runs.c.lifecycle).filter_by(id=run_id))
+    if lifecycle is None:
+        raise _missing(run_id)
+    if lifecycle != "active":
+        raise NotActive(
+            f"The run {run_id} must be in the 'active' state. Current state is {lifecycle}.",
+            hint="Restore it first.",
+        )
+
+
+def _require_room(connection: Connection, run_id: str, path: str) -> None:
+    """Refuse a file where a folder is, and a folder where a file is."""
+    columns = store.artifacts.c
+    parts = path.split("/")
+    above = ["/".join(parts[:i]) for i in range(1, len(parts))]
+    in_the_way = columns.path.in_(above) | columns.path.startswith(f"{path}/", autoescape=True)
+    found = store.read_artifacts(connection, run_id, in_the_way)
+    if found:
         raise BadArtifactPath(
-            f"{path!r} cannot be the path of an artifact.",
-            expected="a relative path with forward slashes, such as plots/roc.svg",
+            f"{path!r} cannot be kept beside {found[0].path!r}: one is a folder in the other.",
+            expected="a path that is not both a file and a folder",
         )

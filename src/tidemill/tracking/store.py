@@ -1,50 +1,38 @@
 """The tracking tables.
 
-A metric's value is kept as text: NaN and the infinities are values like others, which a floating
-column of SQLite would turn into NULL.
+Not-a-number is kept as zero beside a mark: SQLite would turn it into NULL, and no database orders
+it alike. The newest point of every metric is kept apart, so that a listing never reads histories.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
+    ColumnElement,
     Connection,
-    Dialect,
+    Double,
     ForeignKeyConstraint,
     Index,
     String,
     Table,
     Text,
     UniqueConstraint,
-    delete,
-    insert,
     select,
+    text,
+    tuple_,
 )
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
-from sqlalchemy.types import TypeDecorator
 
 from tidemill.storage.db.schema import metadata
 from tidemill.storage.db.types import Moment
 from tidemill.tracking.records import Artifact, Experiment, Metric, Param, Run, Tag
-
-
-class AnyFloat(TypeDecorator[float]):
-    """A float, not-a-number and the infinities included, as its shortest exact text."""
-
-    impl = String(32)
-    cache_ok = True
-
-    def process_bind_param(self, value: float | None, dialect: Dialect) -> str | None:
-        return None if value is None else repr(float(value))
-
-    def process_result_value(self, value: str | None, dialect: Dialect) -> float | None:
-        return None if value is None else float(value)
-
 
 experiments = Table(
     "tracking_experiments",
@@ -53,7 +41,17 @@ experiments = Table(
     Column("name", String(500), nullable=False),
     Column("created", Moment, nullable=False),
     Column("lifecycle", String(10), nullable=False),
+    Column("artifact_location", String(1000)),
+    Column("updated", Moment, nullable=False, server_default=text("0")),
     UniqueConstraint("name"),
+)
+experiment_tags = Table(
+    "tracking_experiment_tags",
+    metadata,
+    Column("experiment_id", String(32), primary_key=True),
+    Column("key", String(250), primary_key=True),
+    Column("value", Text, nullable=False),
+    ForeignKeyConstraint(["experiment_id"], ["tracking_experiments.id"]),
 )
 runs = Table(
     "tracking_runs",
@@ -72,14 +70,14 @@ runs = Table(
 )
 
 
-def _of_run(name: str, *columns: Column[object]) -> Table:
+def _of_run(name: str, *columns: Column[object] | Index) -> Table:
     return Table(
         name,
         metadata,
         Column("run_id", String(32), primary_key=True),
         *columns,
         ForeignKeyConstraint(["run_id"], ["tracking_runs.id"]),
-        sqlite_with_rowid=name != "tracking_metrics",
+        sqlite_with_rowid=name != "tracking_points",
     )
 
 
@@ -93,19 +91,22 @@ tags = _of_run(
     Column("key", String(250), primary_key=True),
     Column("value", Text, nullable=False),
 )
-metrics = _of_run(
-    "tracking_metrics",
+points = _of_run(
+    "tracking_points",
     Column("key", String(250), primary_key=True),
     Column("step", BigInteger, primary_key=True),
     Column("timestamp", BigInteger, primary_key=True),
-    Column("value", AnyFloat, primary_key=True),
+    Column("value", Double, primary_key=True),
+    Column("nan", Boolean, primary_key=True),
 )
-latest = _of_run(
-    "tracking_latest",
+newest = _of_run(
+    "tracking_newest",
     Column("key", String(250), primary_key=True),
     Column("step", BigInteger, nullable=False),
     Column("timestamp", BigInteger, nullable=False),
-    Column("value", AnyFloat, nullable=False),
+    Column("value", Double, nullable=False),
+    Column("nan", Boolean, nullable=False),
+    Index(None, "key", "nan", "value"),
 )
 artifacts = _of_run(
     "tracking_artifacts",
@@ -115,108 +116,204 @@ artifacts = _of_run(
 )
 
 
-def add_metrics(connection: Connection, run_id: str, points: Sequence[Metric]) -> None:
+def add_metrics(connection: Connection, run_id: str, logged: Sequence[Metric]) -> None:
     """Keep points, each once, and renew the newest of each key."""
-    if not points:
+    if not logged:
         return
-    rows = [
-        {
-            "run_id": run_id,
-            "key": p.key,
-            "step": p.step,
-            "timestamp": p.timestamp,
-            "value": float(p.value),
-        }
-        for p in points
-    ]
-    make = sqlite_insert if connection.dialect.name == "sqlite" else postgresql_insert
-    connection.execute(make(metrics).on_conflict_do_nothing(), rows)
-    newest: dict[str, Metric] = {}
-    for point in points:
-        known = newest.get(point.key)
-        if known is None or _order(point) >= _order(known):
-            newest[point.key] = point
-    for key, point in newest.items():
-        known_row = connection.execute(
-            select(latest.c.step, latest.c.timestamp, latest.c.value).filter_by(
-                run_id=run_id, key=key
-            )
-        ).first()
-        if known_row is None or _order(point) >= (known_row[0], known_row[1], known_row[2]):
-            connection.execute(delete(latest).filter_by(run_id=run_id, key=key))
-            connection.execute(
-                insert(latest),
-                {
-                    "run_id": run_id,
-                    "key": key,
-                    "step": point.step,
-                    "timestamp": point.timestamp,
-                    "value": float(point.value),
-                },
-            )
+    rows = [_point_row(run_id, point) for point in logged]
+    make = _insert(connection)
+    connection.execute(make(points).on_conflict_do_nothing(), rows)
+    best: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        known = best.get(row["key"])
+        if known is None or _rank(row) > _rank(known):
+            best[row["key"]] = row
+    fresh = make(newest)
+    rank = ("step", "timestamp", "value")
+    upsert = fresh.on_conflict_do_update(
+        index_elements=["run_id", "key"],
+        set_={name: fresh.excluded[name] for name in (*rank, "nan")},
+        where=tuple_(*(fresh.excluded[name] for name in rank))
+        > tuple_(*(newest.c[name] for name in rank)),
+    )
+    connection.execute(upsert, list(best.values()))
 
 
-def set_tags(connection: Connection, run_id: str, entries: Sequence[Tag]) -> None:
-    """Set tags, the later of two of one key winning."""
-    for key, value in {t.key: t.value for t in entries}.items():
-        connection.execute(delete(tags).filter_by(run_id=run_id, key=key))
-        connection.execute(insert(tags), {"run_id": run_id, "key": key, "value": value})
+def set_tags(connection: Connection, run_id: str, entries: Iterable[Tag]) -> None:
+    """Set a run's tags, the later of two of one key winning."""
+    _set(connection, tags, {"run_id": run_id}, entries)
 
 
-def add_params(connection: Connection, run_id: str, entries: Sequence[Param]) -> Param | None:
-    """Keep params; return the first that was known with another value, and keep none then."""
+def set_experiment_tags(connection: Connection, identifier: str, entries: Iterable[Tag]) -> None:
+    """Set an experiment's tags, the later of two of one key winning."""
+    _set(connection, experiment_tags, {"experiment_id": identifier}, entries)
+
+
+def add_params(
+    connection: Connection, run_id: str, entries: Sequence[Param]
+) -> tuple[Param, str] | None:
+    """Keep params.
+
+    Returns:
+        The first that was known with another value, and that value; none is kept then.
+    """
+    if not entries:
+        return None
     query = select(params.c.key, params.c.value).filter_by(run_id=run_id)
-    known: dict[str, str] = {row.key: row.value for row in connection.execute(query)}
+    wanted = params.c.key.in_({entry.key for entry in entries})
+    known: dict[str, str] = {row.key: row.value for row in connection.execute(query.where(wanted))}
     fresh = []
     for entry in entries:
-        if known.get(entry.key, entry.value) != entry.value:
-            return entry
-        if entry.key not in known:
-            known[entry.key] = entry.value
-            fresh.append({"run_id": run_id, "key": entry.key, "value": entry.value})
-    if fresh:
-        connection.execute(insert(params), fresh)
+        before = known.setdefault(entry.key, entry.value)
+        if before != entry.value:
+            return entry, before
+        fresh.append({"run_id": run_id, "key": entry.key, "value": entry.value})
+    connection.execute(_insert(connection)(params).on_conflict_do_nothing(), fresh)
     return None
 
 
-def read_runs(connection: Connection, *where: object, limit: int | None = None) -> list[Run]:
-    """Return runs, newest first, with the newest of what was logged."""
-    query = select(runs).where(*where).order_by(runs.c.started.desc(), runs.c.id.desc())  # type: ignore[arg-type]
-    rows = connection.execute(query.limit(limit)).all()
+def put_artifact(connection: Connection, run_id: str, artifact: Artifact) -> None:
+    """Keep an artifact in place of what its path named before."""
+    fresh = _insert(connection)(artifacts)
+    upsert = fresh.on_conflict_do_update(
+        index_elements=["run_id", "path"],
+        set_={"digest": fresh.excluded.digest, "size": fresh.excluded.size},
+    )
+    row = {"path": artifact.path, "digest": artifact.digest, "size": artifact.size}
+    connection.execute(upsert, {"run_id": run_id} | row)
+
+
+def read_runs(
+    connection: Connection,
+    *where: ColumnElement[bool],
+    order: Sequence[ColumnElement[Any]] = (),
+    limit: int | None = None,
+    offset: int | None = None,
+) -> list[Run]:
+    """Return runs, newest first where no order is given, with the newest of what was logged."""
+    ordered = order or (runs.c.started.desc(), runs.c.id.desc())
+    query = select(runs).where(*where).order_by(*ordered).limit(limit).offset(offset)
+    rows = connection.execute(query).all()
     ids = [row.id for row in rows]
-    logged: dict[str, dict[str, Any]] = {
-        name: _by_run(connection, table, ids)
-        for name, table in (("metrics", latest), ("params", params), ("tags", tags))
-    }
+    values = read_newest(connection, ids)
+    notes = _by_owner(connection, tags, "run_id", ids)
+    settings = _by_owner(connection, params, "run_id", ids)
     return [
-        Run(**row._mapping, **{name: found.get(row.id, {}) for name, found in logged.items()})
+        Run(
+            **row._mapping,
+            metrics={point.key: point.value for point in values.get(row.id, ())},
+            params=settings.get(row.id, {}),
+            tags=notes.get(row.id, {}),
+        )
         for row in rows
     ]
 
 
-def read_experiments(connection: Connection, *where: object) -> list[Experiment]:
-    """Return experiments by name."""
-    query = select(experiments).where(*where).order_by(experiments.c.name)  # type: ignore[arg-type]
-    return [Experiment(**row._mapping) for row in connection.execute(query)]
+def read_newest(connection: Connection, ids: Sequence[str]) -> dict[str, list[Metric]]:
+    """Return the newest point of every metric of some runs, by run."""
+    columns = newest.c
+    found: dict[str, list[Metric]] = {}
+    for part in _parts(ids):
+        query = select(
+            columns.run_id,
+            columns.key,
+            columns.value,
+            columns.timestamp,
+            columns.step,
+            columns.nan,
+        ).where(columns.run_id.in_(part))
+        for run_id, key, value, timestamp, step, nan in connection.execute(
+            query.order_by(columns.run_id, columns.key)
+        ):
+            point = Metric(key, math.nan if nan else value, timestamp, step)
+            found.setdefault(run_id, []).append(point)
+    return found
 
 
-def read_artifacts(connection: Connection, run_id: str) -> list[Artifact]:
+def read_points(
+    connection: Connection, run_id: str, key: str, *, limit: int | None, offset: int
+) -> list[Metric]:
+    """Return a metric's points in the order of their steps."""
+    columns = points.c
+    query = (
+        select(columns.value, columns.timestamp, columns.step, columns.nan)
+        .filter_by(run_id=run_id, key=key)
+        .order_by(columns.step, columns.timestamp, columns.value, columns.nan)
+        .limit(limit)
+        .offset(offset)
+    )
+    return [
+        Metric(key, math.nan if nan else value, timestamp, step)
+        for value, timestamp, step, nan in connection.execute(query)
+    ]
+
+
+def read_experiments(
+    connection: Connection,
+    *where: ColumnElement[bool],
+    order: Sequence[ColumnElement[Any]] = (),
+    limit: int | None = None,
+    offset: int | None = None,
+) -> list[Experiment]:
+    """Return experiments, by name where no order is given."""
+    query = select(experiments).where(*where).order_by(*(order or (experiments.c.name,)))
+    rows = connection.execute(query.limit(limit).offset(offset)).all()
+    notes = _by_owner(connection, experiment_tags, "experiment_id", [row.id for row in rows])
+    return [Experiment(**row._mapping, tags=notes.get(row.id, {})) for row in rows]
+
+
+def read_artifacts(
+    connection: Connection, run_id: str, *where: ColumnElement[bool]
+) -> list[Artifact]:
     """Return a run's artifacts by path."""
     query = select(artifacts.c.path, artifacts.c.digest, artifacts.c.size)
-    rows = connection.execute(query.filter_by(run_id=run_id).order_by(artifacts.c.path))
-    return [Artifact(**row._mapping) for row in rows]
+    found = query.filter_by(run_id=run_id).where(*where).order_by(artifacts.c.path)
+    return [Artifact(**row._mapping) for row in connection.execute(found)]
 
 
-def _order(point: Metric) -> tuple[int, int, float]:
-    return point.step, point.timestamp, point.value
+def _point_row(run_id: str, point: Metric) -> dict[str, Any]:
+    nan = math.isnan(point.value)
+    return {
+        "run_id": run_id,
+        "key": point.key,
+        "step": point.step,
+        "timestamp": point.timestamp,
+        "value": 0.0 if nan else float(point.value),
+        "nan": nan,
+    }
 
 
-def _by_run(
-    connection: Connection, table: Table, ids: Sequence[str]
-) -> dict[str, dict[str, object]]:
-    found: dict[str, dict[str, object]] = {}
-    for start in range(0, len(ids), 500):
-        query = select(table.c.run_id, table.c.key, table.c.value)
-        for row in connection.execute(query.where(table.c.run_id.in_(ids[start : start + 500]))):
-            found.setdefault(row.run_id, {})[row.key] = row.value
+def _rank(row: dict[str, Any]) -> tuple[int, int, float]:
+    return row["step"], row["timestamp"], row["value"]
+
+
+def _insert(connection: Connection) -> Any:
+    return sqlite_insert if connection.dialect.name == "sqlite" else postgresql_insert
+
+
+def _set(
+    connection: Connection, table: Table, owner: dict[str, str], entries: Iterable[Tag]
+) -> None:
+    rows = [owner | {"key": k, "value": v} for k, v in {t.key: t.value for t in entries}.items()]
+    if not rows:
+        return
+    fresh = _insert(connection)(table)
+    upsert = fresh.on_conflict_do_update(
+        index_elements=[*owner, "key"], set_={"value": fresh.excluded.value}
+    )
+    connection.execute(upsert, rows)
+
+
+def _by_owner(
+    connection: Connection, table: Table, owner: str, ids: Sequence[str]
+) -> dict[str, dict[str, str]]:
+    found: dict[str, dict[str, str]] = {}
+    for part in _parts(ids):
+        query = select(table.c[owner], table.c.key, table.c.value).where(table.c[owner].in_(part))
+        for identifier, key, value in connection.execute(query):
+            found.setdefault(identifier, {})[key] = value
     return found
+
+
+def _parts(ids: Sequence[str]) -> Iterable[Sequence[str]]:
+    return (ids[start : start + 500] for start in range(0, len(ids), 500))

@@ -1,0 +1,1 @@
+"""The search grammar: text to a tree, with nothing of any table in it."""

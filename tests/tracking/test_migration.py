@@ -1,0 +1,64 @@
+"""Metrics that were kept as text are numbers after the upgrade, each what it was."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
+from alembic.script import ScriptDirectory
+from sqlalchemy import create_engine, text
+
+from tidemill.core.clock import SimulatedClock
+from tidemill.core.ids import Ids
+from tidemill.journal.service import Journal
+from tidemill.storage.blobs.local import LocalBlobs
+from tidemill.storage.db.engine import Database
+from tidemill.storage.db.migration import VERSIONS
+from tidemill.tracking.records import Metric
+from tidemill.tracking.service import Tracking
+
+RUN = "013c930d7c0070008000000000000000"
+
+
+def _old_home(path: Path) -> None:
+    """Make a database as the first version of this room left it."""
+    scripts = ScriptDirectory(str(VERSIONS.parent), version_locations=[str(VERSIONS)])
+    engine = create_engine(f"sqlite:///{path}")
+    with engine.begin() as connection:
+        context = MigrationContext.configure(
+            connection,
+            opts={"fn": lambda rev, _: scripts._upgrade_revs("tracking_0001", rev)},
+        )
+        with Operations.context(context):
+            context.run_migrations()
+        connection.execute(
+            text("INSERT INTO tracking_experiments VALUES ('e', 'tides', 5, 'active')")
+        )
+        connection.execute(
+            text(
+                "INSERT INTO tracking_runs VALUES "
+                f"('{RUN}', 'e', 'r', 'RUNNING', 5, NULL, 'user:me', NULL, 'active')"
+            )
+        )
+        for table in ("tracking_metrics", "tracking_latest"):
+            for key, value in (("a", "0.1"), ("b", "nan"), ("c", "inf"), ("d", "-inf")):
+                connection.execute(
+                    text(f"INSERT INTO {table} VALUES ('{RUN}', '{key}', 1, 2, '{value}')")
+                )
+    engine.dispose()
+
+
+def test_an_old_home_is_upgraded_without_loss(tmp_path: Path, clock: SimulatedClock) -> None:
+    _old_home(tmp_path / "tidemill.db")
+    db = Database.open(f"sqlite:///{tmp_path}/tidemill.db")
+    ids = Ids(clock)
+    blobs = LocalBlobs(tmp_path / "blobs")
+    tracking = Tracking(db, blobs, Journal(db, clock, ids), clock, ids)
+    run = tracking.get(RUN)
+    assert math.isnan(run.metrics.pop("b"))
+    assert run.metrics == {"a": 0.1, "c": math.inf, "d": -math.inf}
+    assert tracking.history(RUN, "a") == [Metric("a", 0.1, 2, 1)]
+    assert tracking.experiment("tides").updated == tracking.experiment("tides").created
+    db.close()
