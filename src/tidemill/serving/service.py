@@ -21,6 +21,7 @@ from tidemill.journal.service import Journal
 from tidemill.lineage.service import Lineage
 from tidemill.serving import store
 from tidemill.serving.errors import (
+    BadEndpoint,
     EndpointNotFound,
     NothingToRollBack,
     RolloutEnded,
@@ -160,6 +161,12 @@ class Deployments:
             return None
         if policy.strategy == "manual" or live.champion == target:
             return None
+        if live.champion.version == target.version:
+            raise BadEndpoint(
+                f"{live.champion.ref} answers at {endpoint!r}: {target.ref} has the same number.",
+                expected="versions of one model behind an endpoint while one is tried",
+                hint="Deploy it all at once, or under an endpoint of its own.",
+            )
         self._unpack(target.bundle)
         now = self._clock.now()
         rollout = Rollout(
@@ -401,10 +408,10 @@ def _routes(deployment: Deployment, policy: ServingPolicy) -> EndpointRoutes:
         targets.append(
             msgspec.structs.replace(canary, role="canary", weight=deployment.canary_percent)
         )
-    if deployment.previous is not None and deployment.previous not in (
-        deployment.champion,
-        deployment.canary,
-    ):
+    # Requests name versions by number, so of two models' versions with one number one is served.
+    if deployment.previous is not None and deployment.previous.version not in {
+        t.version for t in targets
+    }:
         targets.append(msgspec.structs.replace(_route(deployment.previous), role="standby"))
     salt = "" if deployment.canary is None else str(deployment.canary.version)
     return EndpointRoutes(

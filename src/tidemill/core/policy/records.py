@@ -61,6 +61,9 @@ class RolloutPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         max_error_rate: The share of failed requests that rolls back at once.
         metric: The realised metric that is compared with the champion's.
         confidence: How sure the sequential test must be before it rolls back or promotes.
+        tolerance: By how much the candidate's mean loss may be worse at the most, shown with that
+            confidence, before it gets all of the traffic; where it is left out, a candidate that
+            is not shown to be worse passes.
         deadline: After this long a step that could not be judged follows `on_deadline`.
         on_deadline: What happens when labels never come.
     """
@@ -72,6 +75,7 @@ class RolloutPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     max_error_rate: float = 0.02
     metric: str | None = None
     confidence: float = 0.95
+    tolerance: float | None = None
     deadline: float = 7 * 86400.0
     on_deadline: Literal["promote", "rollback", "wait"] = "promote"
 
