@@ -215,6 +215,7 @@ class Controller:
             has_version=self._trainer.champion(model) is not None,
             in_rollout=self._rollouts.active(policy.serving.endpoint or model),
             new_rows=rows,
+            known_rows=max(self._trainer.rows(policy.dataset) - rows, 0),
             signals=signals,
         )
 

@@ -66,6 +66,7 @@ class Situation(msgspec.Struct, frozen=True, kw_only=True):
         has_version: Whether any version was ever registered.
         in_rollout: Whether a candidate is being rolled out.
         new_rows: Rows that came since the last training.
+        known_rows: Rows that there were at the last training.
         signals: What was seen since the last training, oldest first.
     """
 
@@ -75,6 +76,7 @@ class Situation(msgspec.Struct, frozen=True, kw_only=True):
     has_version: bool
     in_rollout: bool
     new_rows: int
+    known_rows: int = 0
     signals: tuple[Signal, ...] = ()
 
 

@@ -130,6 +130,11 @@ class Trainer:
             dataset, project, policy.source, actor=actor, contract=contract, cause=cause
         )
 
+    def rows(self, dataset: str) -> int:
+        """Return how many rows a dataset has now."""
+        version = self._datasets.latest(dataset)
+        return 0 if version is None else version.rows
+
     def contract(self, dataset: str) -> Contract:
         """Return a dataset's contract: from its file, or else inferred from its data and written.
 

@@ -41,6 +41,7 @@ def consider(policy: RetrainPolicy, situation: Situation) -> Intention:
         False
     """
     signals = tuple(s for s in situation.signals if s.trigger in policy.on)
+    signals = _grown(policy, situation, signals)
     due = _due(policy, situation)
     seen = signals + ((due,) if due else ())
 
@@ -75,6 +76,31 @@ def consider(policy: RetrainPolicy, situation: Situation) -> Intention:
         reason=_because(seen),
         signals=seen,
     )
+
+
+def _grown(
+    policy: RetrainPolicy, situation: Situation, signals: tuple[Signal, ...]
+) -> tuple[Signal, ...]:
+    """Replace the many small arrivals of data by one, once they amount to enough growth."""
+    others = tuple(s for s in signals if s.trigger != "new-data")
+    arrivals = [s for s in signals if s.trigger == "new-data"]
+    if policy.min_growth <= 0 or not arrivals or not situation.known_rows:
+        return signals
+    growth = situation.new_rows / situation.known_rows
+    if growth < policy.min_growth:
+        return others
+    said = (
+        f"The data grew by {growth:.0%}, from {situation.known_rows:,} rows, since the last "
+        "training."
+    )
+    grown = Signal(
+        trigger="new-data",
+        fact=arrivals[-1].fact,
+        time=arrivals[-1].time,
+        message=said,
+        numbers={"growth": growth, "rows": float(situation.new_rows)},
+    )
+    return (*others, grown)
 
 
 def _because(signals: tuple[Signal, ...]) -> str:

@@ -87,11 +87,14 @@ class RetrainPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         on: `new-data`, `drift`, `performance`, or `schedule: CRON` (UTC).
         cooldown: How long after a run started no other is started automatically, in seconds.
         min_new_rows: How many rows must have come since the last training.
+        min_growth: For `new-data`: by which share of what the last training had the data must have
+            grown, 0.3 for 30%.
     """
 
     on: tuple[str, ...] = ("drift", "performance")
     cooldown: float = 7 * 86400.0
     min_new_rows: int = 0
+    min_growth: float = 0.0
 
 
 class MonitorPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

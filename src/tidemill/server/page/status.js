@@ -1,0 +1,167 @@
+// Draws the home's status and renews it. Everything that comes from the server is set as text,
+// never as markup.
+"use strict";
+
+const SVG = "http://www.w3.org/2000/svg";
+const PAUSE = 3000;
+
+function element(name, options = {}, ...children) {
+  const made = document.createElement(name);
+  for (const [key, value] of Object.entries(options)) made[key] = value;
+  made.append(...children);
+  return made;
+}
+
+function drawn(name, attributes, text) {
+  const made = document.createElementNS(SVG, name);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  if (text !== undefined) made.textContent = text;
+  return made;
+}
+
+const day = (moment) => moment.slice(0, 10);
+const minute = (moment) => moment.slice(0, 16).replace("T", " ");
+const number = (value) => (value === undefined || value === null ? "–" : value.toFixed(3));
+
+function tile(label, value, note) {
+  const parts = [element("dt", { textContent: label }), element("dd", { textContent: value })];
+  if (note) parts[1].append(element("small", { textContent: note }));
+  return element("div", {}, ...parts);
+}
+
+function traffic(deployment) {
+  const canary = deployment.canary_percent || 0;
+  const bar = element("div", { className: "bar" });
+  const live = deployment.champion;
+  const main = element("span", { className: "champion" });
+  main.textContent = `version ${live.version} · ${100 - canary}%`;
+  main.style.flexGrow = 100 - canary;
+  bar.append(main);
+  if (deployment.canary) {
+    const part = element("span", { className: "canary" });
+    part.textContent = `${deployment.canary.version} · ${canary}%`;
+    part.style.flexGrow = canary;
+    bar.append(part);
+  }
+  return bar;
+}
+
+function chart(windows, metric) {
+  const points = windows.filter((w) => w.realised[metric] !== undefined && w.realised[metric] !== null);
+  if (points.length < 2) return element("p", { className: "empty", textContent: "A chart comes with the second window." });
+  const figure = drawn("svg", { class: "chart", viewBox: "0 0 1000 190", preserveAspectRatio: "none", role: "img" });
+  const values = [];
+  for (const w of points) {
+    values.push(w.realised[metric], ...(w.intervals[metric] || []));
+    if (w.estimated[metric] != null) values.push(w.estimated[metric]);
+  }
+  const low = Math.min(...values), high = Math.max(...values);
+  const first = Date.parse(points[0].since), span = Date.parse(points.at(-1).since) - first || 1;
+  const x = (w) => 46 + ((Date.parse(w.since) - first) / span) * 940;
+  const y = (v) => 164 - ((v - low) / (high - low || 1)) * 150;
+  const path = (list, value) => list.map((w, i) => `${i ? "L" : "M"}${x(w).toFixed(1)} ${y(value(w)).toFixed(1)}`).join("");
+  for (let i = 0; i <= 3; i++) {
+    const v = low + ((high - low) * i) / 3;
+    figure.append(drawn("line", { class: "grid", x1: 46, x2: 986, y1: y(v), y2: y(v) }));
+    figure.append(drawn("text", { x: 2, y: y(v) + 4 }, v.toFixed(2)));
+  }
+  const sure = points.filter((w) => w.intervals[metric]);
+  if (sure.length > 1) {
+    const back = [...sure].reverse().map((w) => `L${x(w).toFixed(1)} ${y(w.intervals[metric][0]).toFixed(1)}`).join("");
+    figure.append(drawn("path", { class: "band", d: path(sure, (w) => w.intervals[metric][1]) + back + "Z" }));
+  }
+  points.forEach((w, i) => {
+    if (i && points[i - 1].version !== w.version) {
+      figure.append(drawn("line", { class: "change", x1: x(w), x2: x(w), y1: 10, y2: 166 }));
+      figure.append(drawn("text", { x: x(w) + 4, y: 18 }, `v${w.version}`));
+    }
+  });
+  const guessed = points.filter((w) => w.estimated[metric] != null);
+  if (guessed.length > 1) figure.append(drawn("path", { class: "estimated", d: path(guessed, (w) => w.estimated[metric]) }));
+  figure.append(drawn("path", { class: "realised", d: path(points, (w) => w.realised[metric]) }));
+  figure.append(drawn("text", { x: 46, y: 186 }, day(points[0].since)));
+  figure.append(drawn("text", { x: 986, y: 186, "text-anchor": "end" }, day(points.at(-1).until)));
+  return figure;
+}
+
+function endpoint(entry) {
+  const { deployment, rollout } = entry;
+  const windows = [...entry.windows].reverse();
+  const last = windows.at(-1);
+  const metric = last ? Object.keys(last.realised)[0] || Object.keys(last.estimated)[0] : undefined;
+  const article = element("article");
+  article.append(element("header", {}, element("h3", { textContent: deployment.endpoint })));
+  const tiles = element("dl", { className: "tiles" });
+  tiles.append(tile("live", `version ${deployment.champion.version}`, deployment.champion.model));
+  if (last) {
+    tiles.append(tile(metric || "quality", number(last.realised[metric]), `when made ${number(last.reference[metric])}`));
+    tiles.append(tile("labelled", `${Math.round(last.coverage * 100)}%`, `of ${last.predictions.toLocaleString()} in the window`));
+    tiles.append(tile("answered in", `${(last.latency_p99_us / 1000).toFixed(1)} ms`, "99 of 100"));
+    const moved = last.columns.filter((c) => c.drifted).map((c) => c.column);
+    tiles.append(tile("columns that moved", String(moved.length), moved.slice(0, 3).join(", ")));
+  }
+  article.append(tiles, traffic(deployment));
+  if (rollout) article.append(element("p", { className: "key", textContent: `rolling out version ${rollout.candidate.version}: ${rollout.reason}` }));
+  if (metric) {
+    article.append(chart(windows, metric));
+    const key = element("p", { className: "key" });
+    key.append(element("i"), `${metric} realised, with its 95% interval`, element("i", { className: "dash" }), "expected without labels");
+    article.append(key);
+  } else {
+    article.append(element("p", { className: "empty", textContent: "No window has been judged yet." }));
+  }
+  return article;
+}
+
+const TONE = { rollback: "bad", "refuse-data": "bad", promote: "good", critical: "bad", warning: "warn" };
+
+function item(tone, moment, kind, ...texts) {
+  const made = element("li", { className: TONE[tone] || "" });
+  made.append(element("time", { textContent: moment }), element("span", { className: "kind", textContent: kind }));
+  texts.filter(Boolean).forEach((text, i) => made.append(element("p", { className: i ? "result" : "", textContent: text })));
+  return made;
+}
+
+function fill(id, items, nothing) {
+  const place = document.getElementById(id);
+  place.replaceChildren(...(items.length ? items : [element("li", { className: "empty", textContent: nothing })]));
+}
+
+function table(models) {
+  const head = element("tr", {}, ...["model", "newest", "aliases", "since"].map((t) => element("th", { textContent: t })));
+  const rows = models.map((m) => {
+    const aliases = Object.entries(m.aliases).map(([alias, v]) => `${alias} → ${v}`).join(", ");
+    const cells = [m.name, String(m.latest ?? "–"), aliases || "–", day(m.created)];
+    return element("tr", {}, ...cells.map((t) => element("td", { textContent: t })));
+  });
+  document.getElementById("models").replaceChildren(head, ...rows);
+}
+
+function show(status) {
+  document.getElementById("home").textContent = status.project || status.home;
+  const state = document.getElementById("state");
+  state.className = "state ok";
+  state.textContent = `${status.workers} ${status.workers === 1 ? "worker" : "workers"} at ${status.serving || "–"} · ${status.version}`;
+  const endpoints = status.endpoints.map(endpoint);
+  const none = element("article", {}, element("p", { className: "empty", textContent: "Nothing is deployed yet: start with `tidemill run`." }));
+  document.getElementById("endpoints").replaceChildren(...(endpoints.length ? endpoints : [none]));
+  fill("decisions", status.decisions.map((d) => item(d.kind, minute(d.time), d.kind, d.reason, d.result)), "Nothing yet.");
+  fill("findings", status.findings.map((f) => item(f.severity, `until ${day(f.until)}`, f.kind, f.message)), "Nothing yet.");
+  table(status.models);
+  fill("intentions", status.intentions.map((i) => element("li", { textContent: `${i.model}: ${i.act ? "train now" : "wait"}. ${i.reason}` })), "The policy has no model.");
+}
+
+async function renew() {
+  try {
+    const answer = await fetch("/api/status", { cache: "no-store" });
+    if (!answer.ok) throw new Error(String(answer.status));
+    show(await answer.json());
+  } catch (error) {
+    const state = document.getElementById("state");
+    state.className = "state lost";
+    state.textContent = "no answer";
+  }
+  setTimeout(renew, PAUSE);
+}
+
+renew();
