@@ -30,6 +30,19 @@ class Ids:
         self._last = 0
         self._count = 0
 
+    def reserve(self, count: int) -> tuple[int, int, bytes]:
+        """Take the next ids for rows that come by the thousand, without making each.
+
+        Returns:
+            The milliseconds and the counter of the first id, and 8 random bytes for each. The
+            counter goes on from there, and after 4,095 the next millisecond begins.
+        """
+        with self._lock:
+            millis = max(micros(self._clock.now()) // 1000, self._last + 1)
+            self._last = millis + (count - 1) // 0x1000
+            self._count = (count - 1) % 0x1000
+            return millis, 0, self._rng.randbytes(8 * count)
+
     def new(self) -> str:
         """Return a new id, larger than any that this maker gave before."""
         with self._lock:

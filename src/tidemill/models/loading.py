@@ -112,7 +112,9 @@ def _series(column: Column, values: Any) -> pl.Series:
         if column.type in {"datetime", "date"} and series.dtype == pl.String:
             moments = series.str.to_datetime(time_unit="us", time_zone="UTC")
             return moments.dt.replace_time_zone(None).cast(_TYPES[column.type])
-        return series.cast(_TYPES[column.type])
+        return (series.fill_nan(None) if series.dtype.is_float() else series).cast(
+            _TYPES[column.type]
+        )
     except (pl.exceptions.PolarsError, TypeError) as error:
         raise InvalidInput(
             f"Column {column.name!r} cannot be read.", column=column.name, expected=column.type
