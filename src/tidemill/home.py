@@ -169,7 +169,7 @@ class Home:
         if self.project is None or not (self.project / POLICY).exists():
             return Policy()
         path = self.project / POLICY
-        return read_policy(path.read_text("utf-8"), filename=str(path))
+        return read_policy(path.read_bytes(), filename=str(path))
 
     @property
     def predictions_folder(self) -> Path:

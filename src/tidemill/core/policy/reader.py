@@ -8,13 +8,20 @@ from __future__ import annotations
 import math
 import re
 import tomllib
+import typing
+from collections.abc import Collection, Iterator
 from typing import Any, get_args
 
 import msgspec
 
+from tidemill.core import settings
 from tidemill.core.errors import nearest
+from tidemill.core.policy.durations import duration
 from tidemill.core.policy.errors import BadPolicy
+from tidemill.core.policy.lines import Path, locate
 from tidemill.core.policy.records import (
+    DURATION,
+    UNITS,
     AlertPolicy,
     DatasetPolicy,
     GateRule,
@@ -25,13 +32,10 @@ from tidemill.core.policy.records import (
     RolloutPolicy,
     ServingPolicy,
 )
-from tidemill.core.tasks import CLASSIFICATION_METRICS, LOWER_IS_BETTER, REGRESSION_METRICS
+from tidemill.core.policy.rules import LATENCY, breaches
+from tidemill.core.tasks import CLASSIFICATION_METRICS, REGRESSION_METRICS
 
-UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 7 * 86400.0}
-DURATIONS = frozenset(
-    {"window", "block", "cooldown", "holdout", "step_duration", "deadline", "label_delay"}
-)
-"""Keys whose values are durations wherever they stand."""
+MOST_BYTES = 1 << 20
 _SECTIONS: dict[str, type[msgspec.Struct]] = {
     "rollout": RolloutPolicy,
     "retrain": RetrainPolicy,
@@ -39,13 +43,19 @@ _SECTIONS: dict[str, type[msgspec.Struct]] = {
     "serving": ServingPolicy,
 }
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)")
-_METRICS = frozenset({*CLASSIFICATION_METRICS, *REGRESSION_METRICS, *LOWER_IS_BETTER})
+_METRICS = (*CLASSIFICATION_METRICS, *REGRESSION_METRICS, LATENCY)
+_WORDS = {
+    "float": "a number",
+    "int": "a whole number",
+    "str": "text in quotes",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "a table",
+}
+_BOUNDS = {">=": "of at least", ">": "above", "<=": "of at most", "<": "below"}
 
-Path = tuple[str, ...]
 
-
-def read_policy(text: str, *, filename: str = "tidemill.toml") -> Policy:
+def read_policy(text: str | bytes, *, filename: str = "tidemill.toml") -> Policy:
     """Read a policy.
 
     Args:
@@ -67,33 +77,44 @@ def read_policy(text: str, *, filename: str = "tidemill.toml") -> Policy:
         >>> policy.models["m"].holdout
         604800.0
     """
-    return _Reader(text, filename).policy()
+    readable = _decoded(text, filename)
+    return _Reader(readable, _parsed(readable, filename), filename).policy()
 
 
-def duration(value: object) -> float | None:
-    """Return seconds, from a number of them or from text such as `"90m"`; else nothing.
+def _decoded(text: str | bytes, filename: str) -> str:
+    if len(text) > MOST_BYTES:
+        raise BadPolicy(f"{filename} has {len(text):,} bytes.", expected=f"at most {MOST_BYTES:,}")
+    if isinstance(text, bytes):
+        try:
+            text = text.decode("utf-8")
+        except UnicodeDecodeError as error:
+            line = error.object[: error.start].count(b"\n") + 1
+            raise BadPolicy(
+                f"{filename}:{line}: the byte 0x{error.object[error.start]:02x} is not UTF-8.",
+                expected="a file saved as UTF-8",
+            ) from error
+    return text.removeprefix("\ufeff").replace("\r\n", "\n")
 
-    Example:
-        >>> duration("7d"), duration("1.5h"), duration(30), duration("soon")
-        (604800.0, 5400.0, 30.0, None)
-    """
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value) if math.isfinite(value) and value >= 0 else None
-    match = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
-    return float(match[1]) * UNITS[match[2]] if match else None
+
+def _parsed(text: str, filename: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        line = re.search(r"at line (\d+)", str(error))
+        at = f":{line[1]}" if line else f":{text.count(chr(10)) + 1}"
+        reason = str(error).partition(" (at ")[0]
+        raise BadPolicy(f"{filename}{at}: {reason}.", expected="valid TOML") from error
+    except RecursionError:
+        raise BadPolicy(
+            f"{filename}: lists or tables stand in one another too deep.", expected="valid TOML"
+        ) from None
 
 
 class _Reader:
-    def __init__(self, text: str, filename: str) -> None:
+    def __init__(self, text: str, content: dict[str, Any], filename: str) -> None:
+        self._text = text
+        self._content = content
         self._filename = filename
-        self._lines = text.splitlines()
-        try:
-            self._content = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
-            line = re.search(r"at line (\d+)", str(error))
-            at = f":{line[1]}" if line else ""
-            reason = str(error).partition(" (at ")[0]
-            raise BadPolicy(f"{filename}{at}: {reason}.", expected="valid TOML") from error
 
     def policy(self) -> Policy:
         content = self._known(self._content, (), Policy)
@@ -106,8 +127,13 @@ class _Reader:
         }
         if "alerts" in content:
             whole["alerts"] = self._record(content["alerts"], ("alerts",), AlertPolicy)
+        if "settings" in content:
+            whole["settings"] = dict(self._settings(content["settings"]))
         policy: Policy = self._record(whole, (), Policy)
-        self._check(policy)
+        for breach in breaches(policy):
+            raise self._mistake(
+                breach.path, f"{_spelled(breach.path)} {breach.what}", breach.expected
+            )
         return policy
 
     def _tables(self, content: dict[str, Any], kind: str) -> list[tuple[str, Any]]:
@@ -116,7 +142,8 @@ class _Reader:
             raise self._wrong((kind,), tables, f"tables [{kind}.NAME]")
         for name in tables:
             if not _NAME.fullmatch(name):
-                raise self._wrong((kind, name), name, "letters, digits, '.', '_' and '-'")
+                expected = "at most 100 letters, digits, '.', '_' and '-'"
+                raise self._mistake((kind, name), f"{name!r} is no name", expected)
         return list(tables.items())
 
     def _model(self, table: Any, path: Path) -> ModelPolicy:
@@ -135,15 +162,30 @@ class _Reader:
         }
         return self._record(content, path, ModelPolicy)  # type: ignore[no-any-return]
 
+    def _settings(self, table: Any) -> Iterator[tuple[str, settings.Value]]:
+        if not isinstance(table, dict):
+            raise self._wrong(("settings",), table, "a table")
+        for name, value in table.items():
+            path = ("settings", name)
+            try:
+                setting = settings.setting_of(name, where=self._at(path))
+                where = f"{self._at(path)}: {_spelled(path)}"
+                yield name, settings.checked(setting, value, where=where)
+            except settings.BadSetting as error:
+                raise BadPolicy(error.what, expected=error.expected) from error
+
     def _record(self, table: Any, path: Path, kind: type[msgspec.Struct]) -> Any:
         content = dict(self._known(table, path, kind))
-        for key in content.keys() & DURATIONS:
+        for key in content.keys() & _durations(kind):
             seconds = duration(content[key])
             if seconds is None:
                 units = ", ".join(UNITS)
                 expected = f'a duration such as "7d" or "90m" ({units}), or a number of seconds'
                 raise self._wrong((*path, key), content[key], expected)
             content[key] = seconds
+        for key, value in content.items():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise self._wrong((*path, key), value, "a finite number")
         try:
             return msgspec.convert(content, kind, strict=True)
         except msgspec.ValidationError as error:
@@ -151,31 +193,12 @@ class _Reader:
 
     def _known(self, table: Any, path: Path, kind: type[msgspec.Struct]) -> dict[str, Any]:
         if not isinstance(table, dict):
-            raise self._wrong(path, table, "a table")
+            raise self._wrong(path, table, f"a table [{_spelled(path)}]")
         known = kind.__struct_fields__
         for key in table:
             if key not in known:
                 raise self._unknown((*path, key), key, known, "key")
         return table
-
-    def _check(self, policy: Policy) -> None:
-        for name, model in policy.models.items():
-            path = ("models", name)
-            if model.dataset not in policy.datasets:
-                raise self._unknown((*path, "dataset"), model.dataset, policy.datasets, "dataset")
-            for metric in model.metrics:
-                if metric not in _METRICS:
-                    raise self._unknown((*path, "metrics"), metric, _METRICS, "metric")
-            steps = model.rollout.steps
-            if not steps or steps[-1] != 100 or list(steps) != sorted(set(steps)) or steps[0] <= 0:
-                where = (*path, "rollout", "steps")
-                raise self._wrong(where, list(steps), "growing percentages that end with 100")
-            if not 0 < model.threshold < 1:
-                raise self._wrong((*path, "threshold"), model.threshold, "between 0 and 1")
-            for metric, rule in model.gate.items():
-                if not 0.5 <= rule.confidence < 1:
-                    where = (*path, "gate", metric)
-                    raise self._wrong(where, rule.confidence, "a confidence from 0.5 to below 1")
 
     def _invalid(
         self,
@@ -184,59 +207,74 @@ class _Reader:
         path: Path,
         kind: type[msgspec.Struct],
     ) -> BadPolicy:
-        message = str(error)
-        missing = re.search(r"missing required field `(\w+)`", message)
+        said, _, place = str(error).partition(" - at ")
+        missing = re.search(r"missing required field `(\w+)`", said)
         if missing:
-            return BadPolicy(
-                f"{self._at(path)}: [{'.'.join(path)}] has no `{missing[1]}`.",
-                expected=f"{missing[1]} = …",
+            return self._mistake(
+                path, f"[{_spelled(path)}] has no `{missing[1]}`", f"{missing[1]} = …"
             )
-        found = re.search(r"at `\$\.(\w+)", message)
-        key = found[1] if found else ""
-        expected = message.partition(" - at ")[0].removeprefix("Expected ")
-        choices = _choices(kind, key)
-        if choices:
-            expected = nearest(str(content.get(key)), choices)
-        return self._wrong((*path, key), content.get(key), expected)
+        keys = tuple(a or b for a, b in re.findall(r"\.(\w+)|\[(\d+)\]", place.partition("$")[2]))
+        value: Any = content
+        for key in keys:
+            value = value[int(key)] if isinstance(value, list) else value[key]
+        choices = _choices(kind, keys[0]) if keys else ()
+        expected = nearest(str(value), choices) if choices else _in_words(said)
+        return self._wrong((*path, *keys), value, expected)
 
     def _wrong(self, path: Path, value: object, expected: str) -> BadPolicy:
-        shown = repr(value) if len(repr(value)) < 80 else repr(value)[:77] + "…"
-        return BadPolicy(f"{self._at(path)}: {'.'.join(path)} is {shown}.", expected=expected)
+        shown = str(value).lower() if isinstance(value, bool) else repr(value)
+        shown = shown if len(shown) < 80 else f"{shown[:77]}…"
+        return self._mistake(path, f"{_spelled(path)} is {shown}", expected)
 
-    def _unknown(self, path: Path, name: str, known: Any, what: str) -> BadPolicy:
-        where = ".".join(path[:-1]) or "the file"
-        return BadPolicy(
-            f"{self._at(path)}: there is no {what} {name!r} in {where}.",
-            expected=nearest(name, known),
-        )
+    def _unknown(self, path: Path, name: str, known: Collection[str], what: str) -> BadPolicy:
+        where = f"[{_spelled(path[:-1])}]" if path[:-1] else "the file"
+        return self._mistake(path, f"there is no {what} {name!r} in {where}", nearest(name, known))
+
+    def _mistake(self, path: Path, what: str, expected: str) -> BadPolicy:
+        return BadPolicy(f"{self._at(path)}: {what}.", expected=expected)
 
     def _at(self, path: Path) -> str:
-        line = self._line(path)
-        return f"{self._filename}:{line}" if line else self._filename
+        lines = locate(self._text)
+        nearby = (path[:end] for end in range(len(path), 0, -1))
+        line = next((lines[p] for p in nearby if p in lines), 1)
+        return f"{self._filename}:{line}"
 
-    def _line(self, path: Path) -> int:
-        """Return the line of a key: the last table header on its way, then the key below it."""
-        best, depth = 0, 0
-        for number, text in enumerate(self._lines, 1):
-            header = re.match(r"\s*\[([^\[\]]+)\]", text)
-            if header:
-                parts = tuple(p.strip().strip("\"'") for p in header[1].split("."))
-                depth = len(parts) if path[: len(parts)] == parts else -1
-                if depth > 0 and not best:
-                    best = number
-                if depth == len(path):
-                    return number
-                continue
-            key = re.match(r"\s*([\w.\"'-]+)\s*=", text)
-            if key and depth >= 0:
-                parts = tuple(p.strip("\"'") for p in key[1].split("."))
-                if path[depth : depth + len(parts)] == parts:
-                    return number
-        return best
+
+def _spelled(path: Path) -> str:
+    """Return a path as it would be written; a list's element by its index in brackets."""
+    return "".join(f"[{p}]" if p.isdigit() else f".{p}" for p in path).removeprefix(".")
+
+
+def _in_words(said: str) -> str:
+    """Translate what msgspec expected into words for people.
+
+    Example:
+        >>> _in_words("Expected `float | null`, got `str`"), _in_words("Expected `float` <= 1.0")
+        ('a number', 'a number of at most 1')
+    """
+    found = re.match(r"Expected `([^`]*)`(?: ([<>]=?) (\S+))?", said)
+    if found is None:
+        return said
+    kinds = [_WORDS.get(kind, kind) for kind in found[1].split(" | ") if kind != "null"]
+    bound = f" {_BOUNDS[found[2]]} {float(found[3]):.10g}" if found[2] else ""
+    return " or ".join(kinds) + bound
+
+
+def _durations(kind: type[msgspec.Struct]) -> frozenset[str]:
+    """Return the fields of a record that hold durations."""
+    fields = msgspec.structs.fields(kind)
+    return frozenset(f.name for f in fields if any(m == DURATION for m in _titles(f.type)))
+
+
+def _titles(kind: Any) -> Iterator[str | None]:
+    for part in (kind, *get_args(kind)):
+        for meta in getattr(part, "__metadata__", ()):
+            yield meta.title
 
 
 def _choices(kind: type[msgspec.Struct], key: str) -> tuple[str, ...]:
-    hints = {f.name: f.type for f in msgspec.structs.fields(kind)}
-    choices = get_args(hints.get(key))
-    flat = [c for choice in choices for c in (get_args(choice) or (choice,))]
-    return tuple(c for c in flat if isinstance(c, str))
+    """Return the words that a field accepts, where it accepts certain words only."""
+    hint = next((f.type for f in msgspec.structs.fields(kind) if f.name == key), None)
+    options = [hint, *get_args(hint)]
+    words = [w for o in options if typing.get_origin(o) is typing.Literal for w in get_args(o)]
+    return tuple(w for w in words if isinstance(w, str))

@@ -1,15 +1,31 @@
 """The records that `tidemill.toml` is read into. A field here is a key there.
 
-Durations are seconds here and `"7d"`, `"90m"` or a number of seconds in the file.
+Durations are seconds here and `"7d"`, `"90m"` or a number of seconds in the file. The bounds of a
+value stand beside its type: the reader checks them, and the published JSON Schema carries them.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 
 from tidemill.core.tasks import Task
+
+UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 7 * 86400.0}
+"""What a duration is counted in, in seconds."""
+
+DURATION = "duration"
+"""The title by which the reader knows that text such as `"7d"` may stand for a number."""
+
+Seconds = Annotated[float, Meta(ge=0, title=DURATION)]
+Span = Annotated[float, Meta(gt=0, title=DURATION)]
+Share = Annotated[float, Meta(ge=0, le=1)]
+Probability = Annotated[float, Meta(gt=0, lt=1)]
+Confidence = Annotated[float, Meta(ge=0.5, lt=1)]
+Percent = Annotated[float, Meta(gt=0, le=100)]
+Count = Annotated[int, Meta(ge=0)]
 
 
 class DatasetPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -46,8 +62,8 @@ class GateRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     min: float | None = None
     max: float | None = None
     beats_champion: bool = False
-    confidence: float = 0.95
-    tolerance: float = 0.0
+    confidence: Confidence = 0.95
+    tolerance: Annotated[float, Meta(ge=0)] = 0.0
 
 
 class RolloutPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -69,14 +85,14 @@ class RolloutPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """
 
     strategy: Literal["canary", "all-at-once", "manual"] = "canary"
-    steps: tuple[float, ...] = (5.0, 25.0, 100.0)
-    step_duration: float = 3600.0
-    min_requests: int = 100
-    max_error_rate: float = 0.02
+    steps: tuple[Percent, ...] = (5.0, 25.0, 100.0)
+    step_duration: Seconds = 3600.0
+    min_requests: Count = 100
+    max_error_rate: Share = 0.02
     metric: str | None = None
-    confidence: float = 0.95
-    tolerance: float | None = None
-    deadline: float = 7 * 86400.0
+    confidence: Confidence = 0.95
+    tolerance: Annotated[float, Meta(ge=0)] | None = None
+    deadline: Span = 7 * 86400.0
     on_deadline: Literal["promote", "rollback", "wait"] = "promote"
 
 
@@ -92,9 +108,9 @@ class RetrainPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """
 
     on: tuple[str, ...] = ("drift", "performance")
-    cooldown: float = 7 * 86400.0
-    min_new_rows: int = 0
-    min_growth: float = 0.0
+    cooldown: Seconds = 7 * 86400.0
+    min_new_rows: Count = 0
+    min_growth: Annotated[float, Meta(ge=0)] = 0.0
 
 
 class MonitorPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -111,14 +127,14 @@ class MonitorPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         label_delay: How long after a prediction its label is expected at the latest, in seconds.
     """
 
-    window: float = 7 * 86400.0
-    block: float = 86400.0
+    window: Span = 7 * 86400.0
+    block: Span = 86400.0
     segments: tuple[str, ...] = ()
-    min_label_coverage: float = 0.8
-    drift_q: float = 0.01
-    min_effect: float = 0.05
-    performance_drop: float = 0.02
-    label_delay: float = 86400.0
+    min_label_coverage: Share = 0.8
+    drift_q: Probability = 0.01
+    min_effect: Share = 0.05
+    performance_drop: Annotated[float, Meta(ge=0)] = 0.02
+    label_delay: Seconds = 86400.0
 
 
 class ServingPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -134,7 +150,7 @@ class ServingPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     endpoint: str | None = None
     validate: Literal["refuse", "count"] = "refuse"
-    log: float = 1.0
+    log: Share = 1.0
     redact: tuple[str, ...] = ()
     durable: bool = False
 
@@ -169,19 +185,24 @@ class ModelPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         positive: The label value that counts as yes; told from the data where it is left out.
         seed: Handed to the training function where it takes `seed`, and to every resampling.
         trust: Which models the control plane may unpickle.
+        gate: What a candidate must reach before it is registered, by metric.
+        rollout: How it gets the traffic.
+        retrain: When it is trained again.
+        monitor: How it is watched.
+        serving: How it is served.
     """
 
     train: str
     dataset: str
     task: Task | None = None
-    window: float | None = None
-    holdout: float = 0.2
+    window: Span | None = None
+    holdout: Span = 0.2
     refit: bool = True
     params: dict[str, bool | int | float | str] = {}
     metrics: tuple[str, ...] = ()
-    threshold: float = 0.5
+    threshold: Probability = 0.5
     positive: bool | int | str | None = None
-    seed: int = 0
+    seed: Annotated[int, Meta(ge=0, lt=1 << 32)] = 0
     trust: Literal["own", "signed", "never"] = "own"
     gate: dict[str, GateRule] = {}
     rollout: RolloutPolicy = RolloutPolicy()
@@ -198,9 +219,11 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         datasets: By name.
         models: By name.
         alerts: Who is told.
+        settings: Of the installation, such as ports; flags and variables come before them.
     """
 
     project: str | None = None
     datasets: dict[str, DatasetPolicy] = {}
     models: dict[str, ModelPolicy] = {}
     alerts: AlertPolicy = AlertPolicy()
+    settings: dict[str, bool | int | float | str] = {}

@@ -1,0 +1,194 @@
+"""The settings of an installation: flag, then `TIDEMILL_…`, then `tidemill.toml`, then default.
+
+A setting is a row of `SETTINGS`; the manual and `tidemill config show` are made from the rows. What
+a model does is no setting: that is policy, and has its own sections in `tidemill.toml`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import msgspec
+
+from tidemill.core.errors import Usage, nearest
+
+Value = bool | int | float | str
+Kind = Literal["text", "port", "count", "seconds"]
+
+
+class BadSetting(Usage):
+    """A setting is unknown, or has a value that it cannot have."""
+
+
+class Setting(msgspec.Struct, frozen=True):
+    """One thing that can be set.
+
+    Attributes:
+        name: In `[settings]`; a flag's name but for its dashes.
+        kind: What its value may be.
+        default: Its value where nobody says otherwise.
+        sentence: What it means.
+    """
+
+    name: str
+    kind: Kind
+    default: Value
+    sentence: str
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that sets it.
+
+        Example:
+            >>> Setting("serve_port", "port", 1, "").variable
+            'TIDEMILL_SERVE_PORT'
+        """
+        return f"TIDEMILL_{self.name.upper()}"
+
+    @property
+    def flag(self) -> str:
+        """The flag that sets it on the command line."""
+        return f"--{self.name.replace('_', '-')}"
+
+
+SETTINGS = (
+    Setting("home", "text", ".tidemill", "The folder of the home; relative to the project."),
+    Setting("host", "text", "127.0.0.1", "The address that `tidemill up` listens on."),
+    Setting("port", "port", 8750, "The port of the page and the API."),
+    Setting("serve_port", "port", 8751, "The port of the workers, where predictions are made."),
+    Setting("workers", "count", 1, "How many worker processes make predictions."),
+    Setting("tick", "seconds", 30.0, "How often the loop goes around, in seconds."),
+    Setting("experiment", "text", "Default", "The experiment of runs that name none."),
+)
+_BY_NAME = {setting.name: setting for setting in SETTINGS}
+_EXPECTED: dict[Kind, str] = {
+    "text": "text that is not empty",
+    "port": "a port, from 0 (any free one) to 65535",
+    "count": "a whole number from 1 to 1024",
+    "seconds": "a number of seconds above 0, at most 86400",
+}
+
+
+class Resolved(msgspec.Struct, frozen=True):
+    """A setting's value, and who said so.
+
+    Attributes:
+        name: The setting.
+        value: Its value.
+        origin: The flag, the variable, the file, or `default`.
+        sentence: What it means.
+    """
+
+    name: str
+    value: Value
+    origin: str
+    sentence: str
+
+
+def resolve(
+    *,
+    flags: Mapping[str, object] | None = None,
+    environment: Mapping[str, str] | None = None,
+    file: Mapping[str, Value] | None = None,
+    filename: str = "tidemill.toml",
+) -> dict[str, Resolved]:
+    """Return the value of every setting and where it came from.
+
+    Args:
+        flags: What was given on the command line; a flag that is `None` was not given.
+        environment: The environment's variables; those of other programs are passed over.
+        file: The table `[settings]`.
+        filename: What its file is called.
+
+    Raises:
+        BadSetting: A value cannot be read, or the file names a setting that does not exist.
+
+    Example:
+        >>> found = resolve(flags={"port": 9000}, environment={"TIDEMILL_WORKERS": "4"})
+        >>> found["port"].value, found["port"].origin
+        (9000, '--port')
+        >>> found["workers"].value, found["workers"].origin, found["host"].origin
+        (4, 'TIDEMILL_WORKERS', 'default')
+    """
+    flags, environment, file = flags or {}, environment or {}, file or {}
+    for name in file:
+        setting_of(name, where=filename)
+    return {s.name: _resolved(s, flags, environment, file, filename) for s in SETTINGS}
+
+
+def setting_of(name: str, *, where: str) -> Setting:
+    """Return the setting of a name.
+
+    Raises:
+        BadSetting: There is none.
+    """
+    try:
+        return _BY_NAME[name]
+    except KeyError:
+        raise BadSetting(
+            f"{where}: there is no setting {name!r}.", expected=nearest(name, _BY_NAME)
+        ) from None
+
+
+def checked(setting: Setting, value: object, *, where: str) -> Value:
+    """Return a value as the setting's type, from that type or, for numbers, from text.
+
+    Raises:
+        BadSetting: The setting cannot have that value.
+    """
+    read = _READERS[setting.kind](value)
+    if read is None:
+        raise BadSetting(f"{where} is {value!r}.", expected=_EXPECTED[setting.kind])
+    return read
+
+
+def _resolved(
+    setting: Setting,
+    flags: Mapping[str, object],
+    environment: Mapping[str, str],
+    file: Mapping[str, Value],
+    filename: str,
+) -> Resolved:
+    name = setting.name
+    value: object
+    if flags.get(name) is not None:
+        value, origin, where = flags[name], setting.flag, setting.flag
+    elif environment.get(setting.variable):
+        value, origin, where = environment[setting.variable], setting.variable, setting.variable
+    elif name in file:
+        value, origin, where = file[name], filename, f"{filename}: settings.{name}"
+    else:
+        return Resolved(name, setting.default, "default", setting.sentence)
+    return Resolved(name, checked(setting, value, where=where), origin, setting.sentence)
+
+
+def _text(value: object) -> str | None:
+    said = str(value).strip() if not isinstance(value, bool | int | float) else ""
+    return said if said and "\0" not in said else None
+
+
+def _whole(value: object, least: int, most: int) -> int | None:
+    if isinstance(value, str) and value.strip().isascii() and value.strip().isdigit():
+        value = int(value.strip()[:20])
+    if not isinstance(value, int) or isinstance(value, bool):
+        return None
+    return value if least <= value <= most else None
+
+
+def _seconds(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return number if 0 < number <= 86400 else None
+
+
+_READERS = {
+    "text": _text,
+    "port": lambda value: _whole(value, 0, 65535),
+    "count": lambda value: _whole(value, 1, 1024),
+    "seconds": _seconds,
+}
