@@ -20,7 +20,7 @@ import httptools
 import msgspec
 
 from tidemill.core.clock import Clock
-from tidemill.serving.worker.http import Request, Response, error_response
+from tidemill.serving.worker.http import ACCEPT, Request, Response, error_response, packed
 
 logger = logging.getLogger(__name__)
 Application = Callable[[Request], Response | Awaitable[Response]]
@@ -295,6 +295,8 @@ class Connection(asyncio.Protocol):
         if self._ended:
             return
         keep = keep and not self._shared.closing
+        if ACCEPT in request.headers:
+            response = packed(response, request)
         self._transport.write(self._bytes(response, keep=keep, empty=request.method == "HEAD"))
         if not keep:
             self._transport.close()

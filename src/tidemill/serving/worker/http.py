@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping
 from http import HTTPStatus
 
@@ -9,6 +10,9 @@ import msgspec
 
 JSON = b"application/json"
 TEXT = b"text/plain; charset=utf-8"
+ACCEPT = b"accept-encoding"
+PACK_BYTES = 4096
+"""An answer smaller than this is not worth the packing."""
 
 
 class Request:
@@ -89,6 +93,16 @@ def error_response(
     code = HTTPStatus(status).name
     body = msgspec.json.encode({"error": message, "error_code": code, "message": message})
     return Response(status, body, JSON, headers)
+
+
+def packed(response: Response, request: Request) -> Response:
+    """Return a long answer gzipped, where the client takes that."""
+    if len(response.body) < PACK_BYTES or b"gzip" not in request.headers.get(ACCEPT, b""):
+        return response
+    packer = zlib.compressobj(1, wbits=zlib.MAX_WBITS | 16)
+    body = packer.compress(response.body) + packer.flush()
+    headers = (*response.headers, (b"content-encoding", b"gzip"), (b"vary", b"accept-encoding"))
+    return Response(response.status, body, response.content_type, headers)
 
 
 def json_response(value: object, status: int = 200) -> Response:

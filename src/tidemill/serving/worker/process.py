@@ -18,12 +18,13 @@ import socket
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import uvloop
 
 from tidemill.core.clock import Clock, SystemClock
-from tidemill.core.errors import TidemillError
+from tidemill.core.errors import MissingExtra, TidemillError
 from tidemill.core.ids import Ids
 from tidemill.serving.routes import read_routes
 from tidemill.serving.worker.app import App
@@ -55,6 +56,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         predictions: The root of the letterbox.
         host: Where to listen.
         port: Where to listen; 0 takes a free one.
+        grpc_port: Where to listen for gRPC; nowhere where it is left out.
         fd: A listening socket to take over, instead of opening one.
         peers: The folder for the workers' own sockets and their states.
         header_clock: Whether a request may say when it is.
@@ -69,6 +71,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     predictions: Path
     host: str = "127.0.0.1"
     port: int = 8080
+    grpc_port: int | None = None
     fd: int | None = None
     peers: Path | None = None
     header_clock: bool = False
@@ -98,6 +101,7 @@ class Worker:
     ) -> None:
         self._settings = settings
         self._loop = loop
+        self._clock = clock
         self._executor = ThreadPoolExecutor(THREADS, thread_name_prefix="tidemill-large")
         self.log = Log(settings.predictions, Ids(clock))
         metrics = Metrics()
@@ -137,12 +141,15 @@ class Worker:
             self._loop.add_signal_handler(number, stopped.set)
         await self._follow()
         listening = await self._listen()
+        rpc = None if self._settings.grpc_port is None else await self._listen_grpc()
         gc.collect()
         gc.freeze()
         helpers = [asyncio.create_task(self._watch()), asyncio.create_task(self._sweep())]
         await stopped.wait()
         for server in listening:
             server.close()
+        if rpc is not None:
+            await rpc.stop(DRAIN_SECONDS)
         await self._connections.drain(DRAIN_SECONDS)
         for helper in helpers:
             helper.cancel()
@@ -160,6 +167,17 @@ class Worker:
             servers.append(await self._loop.create_unix_server(self._connections, sock=own))
         self._say()
         return servers
+
+    async def _listen_grpc(self) -> Any:
+        try:
+            from tidemill.serving.worker.grpc_server import start
+        except ModuleNotFoundError as error:
+            raise MissingExtra(
+                f"gRPC needs {error.name}, which is not installed.",
+                hint='Install it with: pip install "tidemill[grpc]"',
+            ) from error
+        address = f"{self._settings.host}:{self._settings.grpc_port}"
+        return await start(self.plane, self._clock, address, self._settings.max_body)
 
     async def _watch(self) -> None:
         while True:
@@ -245,6 +263,7 @@ def parse(arguments: list[str]) -> Settings:
     add("--predictions", type=Path, required=True, help="the root of the prediction log")
     add("--host", default="127.0.0.1")
     add("--port", type=int, default=8080)
+    add("--grpc-port", type=int, help="where to listen for gRPC too")
     add("--fd", type=int, help="a listening socket to take over")
     add("--peers", type=Path, help="the folder for the workers' own sockets")
     add("--clock", choices=("system", "header"), default="system")
@@ -264,6 +283,7 @@ def parse(arguments: list[str]) -> Settings:
         predictions=given.predictions,
         host=given.host,
         port=given.port,
+        grpc_port=given.grpc_port,
         fd=given.fd,
         peers=given.peers,
         header_clock=given.clock == "header",

@@ -290,7 +290,7 @@ def _render(asked: InferRequest, name: str, answer: Answer) -> Response:
         if wanted is not None:
             binary = bool((wanted[output.name].parameters or {}).get("binary_data", binary))
         written = OutputTensor(output.name, output.datatype, [len(answer.ids), *output.shape[1:]])
-        values = _output_values(output, answer)
+        values = output_values(output, answer)
         if binary:
             tail.append(write_binary(values, output.datatype))
             written.parameters = {"binary_data_size": len(tail[-1])}
@@ -312,7 +312,8 @@ def _render(asked: InferRequest, name: str, answer: Answer) -> Response:
     return Response(200, b"".join([body, *tail]), OCTETS, length)
 
 
-def _output_values(output: Output, answer: Answer) -> list[Any]:
+def output_values(output: Output, answer: Answer) -> list[Any]:
+    """Return an output's values, a list a row where the output has a width."""
     if output.name == "probabilities":
         return answer.version.probabilities(answer.outcome.scores or [])
     if output.datatype == "BYTES":

@@ -144,7 +144,7 @@ def read_json(tensor: Tensor) -> Values:
         values = _decode(raw, datatype)
     except (msgspec.DecodeError, RecursionError) as error:
         raise InvalidInput(f"Input {name!r} ({datatype}): {error}.", column=name) from None
-    _check_size(tensor, len(values))
+    check_size(tensor, len(values))
     return values
 
 
@@ -157,7 +157,7 @@ def read_binary(tensor: Tensor, data: bytes) -> Values:
     name, datatype = tensor.name, tensor.datatype
     if datatype == "BYTES":
         texts = _strings(name, data)
-        _check_size(tensor, len(texts))
+        check_size(tensor, len(texts))
         return texts
     dtype = _DTYPES.get(datatype)
     if dtype is None:
@@ -260,7 +260,12 @@ def _size(tensor: Tensor) -> int:
     return math.prod(tensor.shape)
 
 
-def _check_size(tensor: Tensor, count: int) -> None:
+def check_size(tensor: Tensor, count: int) -> None:
+    """Return if a tensor has as many values as its shape says.
+
+    Raises:
+        InvalidInput: It has not.
+    """
     expected = _size(tensor)
     if count != expected:
         raise InvalidInput(
