@@ -1,0 +1,1 @@
+"""How fast the data plane answers, and what its HTTP server costs."""
