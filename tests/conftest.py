@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,9 +30,18 @@ def ids(clock: SimulatedClock) -> Ids:
     return Ids(clock, random.Random(0))
 
 
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of an empty, migrated database, to be copied: migrating takes a moment."""
+    path = tmp_path_factory.mktemp("migrated") / "tidemill.db"
+    Database.open(f"sqlite:///{path}").close()
+    return path
+
+
 @pytest.fixture
-def db(tmp_path: Path) -> Iterator[Database]:
+def db(tmp_path: Path, migrated: Path) -> Iterator[Database]:
     """An empty, migrated database."""
+    shutil.copyfile(migrated, tmp_path / "tidemill.db")
     database = Database.open(f"sqlite:///{tmp_path}/tidemill.db")
     yield database
     database.close()

@@ -8,13 +8,15 @@ from collections.abc import Sequence
 import msgspec
 from sqlalchemy import Connection, select
 
-from tidemill.core.clock import Clock
+from tidemill.core.clock import Clock, SystemClock
 from tidemill.core.events import Event, Fact
 from tidemill.core.ids import Ids
-from tidemill.core.references import Ref, encode_hook
+from tidemill.core.references import Ref
 from tidemill.journal import store
 from tidemill.journal.errors import FactNotFound
 from tidemill.storage.db.engine import Database
+
+_MACHINE = SystemClock()
 
 
 class Journal:
@@ -32,8 +34,9 @@ class Journal:
         self._db = db
         self._clock = clock
         self._ids = ids
-        self._encoder = msgspec.json.Encoder(enc_hook=encode_hook)
+        self._encoder = msgspec.json.Encoder()
         self._grown = threading.Condition()
+        self._commits = 0
         db.watch(self._wake)
 
     def append(
@@ -126,17 +129,35 @@ class Journal:
         return Subscription(self._db, self, name, tuple(types))
 
     def wait(self, after: int, timeout: float) -> bool:
-        """Wait for a fact beyond a position; tell whether there is one."""
-        with self._grown:
-            return self._grown.wait_for(lambda: self.head() > after, timeout)
+        """Wait for a fact beyond a position; tell whether there is one.
+
+        Args:
+            after: The position.
+            timeout: In seconds of the machine's time, whatever the journal's clock says.
+        """
+        deadline = _MACHINE.monotonic() + timeout
+        while True:
+            seen = self._commits
+            if self.head() > after:
+                return True
+            # Never read while the condition is held: the writer needs it after each commit.
+            with self._grown:
+                while self._commits == seen:
+                    left = deadline - _MACHINE.monotonic()
+                    if left <= 0 or not self._grown.wait(left):
+                        return False
 
     def _wake(self) -> None:
         with self._grown:
+            self._commits += 1
             self._grown.notify_all()
 
 
 class Subscription:
-    """A reader of the journal that remembers how far it came, across restarts."""
+    """A reader of the journal that remembers how far it came, across restarts.
+
+    Each fact is given at least once: one that was shown and not acknowledged is shown again.
+    """
 
     def __init__(self, db: Database, journal: Journal, name: str, types: tuple[str, ...]) -> None:
         self._db = db

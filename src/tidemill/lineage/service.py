@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Literal
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Column, Connection, insert, select
 
 from tidemill.core.clock import Clock
 from tidemill.core.references import Ref
 from tidemill.lineage.records import Edge
 from tidemill.lineage.store import edges
 from tidemill.storage.db.engine import Database
+
+ASKED_AT_ONCE = 500
 
 
 class Lineage:
@@ -60,11 +62,19 @@ class Lineage:
         front = [str(ref)]
         with self._db.read() as connection:
             while front and depth != 0:
-                query = select(edges).where(here.in_(front)).order_by(edges.c.time, *edges.c)
-                step = [Edge(**row._mapping) for row in connection.execute(query)]
+                step = _edges_at(connection, here, front)
                 found += step
-                front = list(dict.fromkeys(getattr(e, there) for e in step))
-                front = [name for name in front if name not in seen]
+                beyond = dict.fromkeys(getattr(edge, there) for edge in step)
+                front = [name for name in beyond if name not in seen]
                 seen.update(front)
                 depth = None if depth is None else depth - 1
         return found
+
+
+def _edges_at(connection: Connection, here: Column[str], names: list[str]) -> list[Edge]:
+    """Return the edges at any of these names, oldest first, asking for a bounded number at once."""
+    found = []
+    for first in range(0, len(names), ASKED_AT_ONCE):
+        query = select(edges).where(here.in_(names[first : first + ASKED_AT_ONCE]))
+        found += [Edge(**row._mapping) for row in connection.execute(query)]
+    return sorted(found, key=lambda edge: (edge.time, edge.source, edge.target, edge.relation))

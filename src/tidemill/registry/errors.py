@@ -17,6 +17,10 @@ class VersionNotFound(RegistryError, NotFound):
     """The model has no such version or alias."""
 
 
+class BadModelName(RegistryError, Usage):
+    """The name cannot be a model's."""
+
+
 class BadAlias(RegistryError, Usage):
     """The alias cannot be one."""
 

@@ -15,7 +15,7 @@ class VersionRegistered(Event, frozen=True, kw_only=True):
         version: Its number.
         run_id: The run that made it.
         dataset: What it learned from.
-        metrics: Its quality on held-out rows.
+        metrics: Its quality on held-out rows; null where one could not be computed.
     """
 
     type: ClassVar[str] = "version.registered"
@@ -23,7 +23,7 @@ class VersionRegistered(Event, frozen=True, kw_only=True):
     version: int
     run_id: str
     dataset: str | None
-    metrics: dict[str, float]
+    metrics: dict[str, float | None]
 
 
 class AliasSet(Event, frozen=True, kw_only=True):

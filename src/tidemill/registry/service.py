@@ -15,11 +15,19 @@ from tidemill.core.tasks import Task
 from tidemill.journal.service import Journal
 from tidemill.lineage.service import Lineage
 from tidemill.registry import store
-from tidemill.registry.errors import BadAlias, ModelNotFound, VersionNotFound, VersionRejected
+from tidemill.registry.errors import (
+    BadAlias,
+    BadModelName,
+    ModelNotFound,
+    VersionNotFound,
+    VersionRejected,
+)
 from tidemill.registry.events import AliasSet, StatusChanged, VersionRegistered
 from tidemill.registry.records import AliasChange, Model, ModelVersion, VersionStatus
 from tidemill.storage.db.engine import Database
 
+_NUMBER = re.compile(r"[0-9]{1,9}")
+_RESERVED = re.compile(r"latest|v\d+", re.IGNORECASE)
 _ALIAS = re.compile(r"[A-Za-z_][\w.-]{0,249}")
 
 
@@ -68,13 +76,23 @@ class Registry:
             cause: The id of the fact that led to it.
             tags: For people and programs.
             description: For people.
+
+        Raises:
+            BadReference: The name has forbidden characters.
+            BadModelName: The name ends in a version.
         """
+        name = Ref.parse(f"model:{model}")
+        if name.version is not None:
+            raise BadModelName(
+                f"{model!r} cannot be a model's name.",
+                expected="a name without '@': versions are counted by the registry",
+            )
         made = store.Made(
             bundle=bundle,
             dataset=None if dataset is None else str(dataset),
             task=task,
             flavor=flavor,
-            metrics=dict(metrics),
+            metrics=store.without_nan(metrics),
             tags=dict(tags or {}),
             description=description,
         )
@@ -86,7 +104,10 @@ class Registry:
                     return version
             number = self._add(connection, model, run_id, made, actor)
             version = store.read_versions(connection, model, store.versions.c.version == number)[0]
-            self._lineage.link(connection, Ref("run", run_id), version.ref, "produced")
+            run = Ref("run", run_id)
+            self._lineage.link(connection, run, version.ref, "produced")
+            if dataset is not None:
+                self._lineage.link(connection, dataset, run, "trained")
             event = VersionRegistered(
                 model=model,
                 version=number,
@@ -131,17 +152,7 @@ class Registry:
             VersionNotFound: The model has no such version or alias.
         """
         with self._db.read() as connection:
-            model = self._model(connection, ref.name)
-            number = _number(model, ref)
-            found = store.read_versions(connection, ref.name, store.versions.c.version == number)
-        if not found:
-            raise VersionNotFound(
-                f"Model {ref.name!r} has no version {ref.version}.",
-                expected=f"1 to {model.latest}, or an alias: "
-                + nearest(ref.version or "", model.aliases),
-                hint=f"List them with: tidemill models versions {ref.name}",
-            )
-        return found[0]
+            return self._version(connection, ref)
 
     def set_alias(
         self,
@@ -160,24 +171,34 @@ class Registry:
             VersionNotFound: There is no such version.
             VersionRejected: The version was rejected.
         """
-        if not _ALIAS.fullmatch(alias):
-            raise BadAlias(
-                f"{alias!r} cannot be an alias.",
-                expected="letters, digits, '_', '-' and '.', beginning with a letter",
-            )
-        target = self.version(Ref("model", model, str(version)))
-        if target.status == "rejected":
-            raise VersionRejected(
-                f"{target.ref} was rejected and cannot become {alias!r}.",
-                hint=f"Approve it first with: tidemill models approve {target.ref}",
-            )
-        self._db.write(lambda c: self._alias(c, model, alias, version, actor, reason, cause))
+        _check_alias(alias)
+
+        def work(connection: Connection) -> None:
+            target = self._version(connection, Ref("model", model, str(version)))
+            if target.status == "rejected":
+                raise VersionRejected(
+                    f"{target.ref} was rejected and cannot become {alias!r}.",
+                    expected="a version that is ready",
+                    hint=f"Approve it first with: tidemill models approve {target.ref}",
+                )
+            self._alias(connection, model, alias, version, actor, reason, cause)
+
+        self._db.write(work)
 
     def remove_alias(
         self, model: str, alias: str, *, actor: str, reason: str, cause: str | None = None
     ) -> None:
-        """Take an alias away; one that is not there is no error."""
-        self._db.write(lambda c: self._alias(c, model, alias, None, actor, reason, cause))
+        """Take an alias away; one that is not there is no error.
+
+        Raises:
+            ModelNotFound: No model has that name.
+        """
+
+        def work(connection: Connection) -> None:
+            self._model(connection, model)
+            self._alias(connection, model, alias, None, actor, reason, cause)
+
+        self._db.write(work)
 
     def approve(
         self, model: str, version: int, *, reason: str, actor: str, cause: str | None = None
@@ -223,6 +244,19 @@ class Registry:
         if not found:
             known = [m.name for m in store.read_models(connection)]
             raise ModelNotFound(f"There is no model {name!r}.", expected=nearest(name, known))
+        return found[0]
+
+    def _version(self, connection: Connection, ref: Ref) -> ModelVersion:
+        model = self._model(connection, ref.name)
+        number = _number(model, ref)
+        found = store.read_versions(connection, ref.name, store.versions.c.version == number)
+        if not found:
+            raise VersionNotFound(
+                f"Model {ref.name!r} has no version {ref.version}.",
+                expected=f"1 to {model.latest}, or an alias: "
+                + nearest(ref.version or "", model.aliases),
+                hint=f"List them with: tidemill models versions {ref.name}",
+            )
         return found[0]
 
     def _add(
@@ -276,24 +310,35 @@ class Registry:
         actor: str,
         cause: str | None,
     ) -> ModelVersion:
-        target = self.version(Ref("model", model, str(version)))
+        ref = Ref("model", model, str(version))
 
-        def work(connection: Connection) -> None:
+        def work(connection: Connection) -> ModelVersion:
+            target = self._version(connection, ref)
+            if target.status == status:
+                return target
             connection.execute(
-                update(store.versions).filter_by(model=model, version=version),
-                {"status": status},
+                update(store.versions).filter_by(model=model, version=version), {"status": status}
             )
             event = StatusChanged(model=model, version=version, status=status, reason=reason)
-            self._journal.append(connection, event, subject=target.ref, actor=actor, cause=cause)
+            self._journal.append(connection, event, subject=ref, actor=actor, cause=cause)
+            return self._version(connection, ref)
 
-        if target.status != status:
-            self._db.write(work)
-        return self.version(target.ref)
+        return self._db.write(work)
+
+
+def _check_alias(alias: str) -> None:
+    if not _ALIAS.fullmatch(alias) or _RESERVED.fullmatch(alias):
+        raise BadAlias(
+            f"{alias!r} cannot be an alias.",
+            expected="letters, digits, '_', '-' and '.', beginning with a letter; not 'latest' "
+            "and nothing like 'v1', which read as versions",
+            hint="Use a name such as 'champion'.",
+        )
 
 
 def _number(model: Model, ref: Ref) -> int | None:
     if ref.version is None:
         return model.latest
-    if ref.version.isascii() and ref.version.isdigit():
+    if _NUMBER.fullmatch(ref.version):
         return int(ref.version)
     return model.aliases.get(ref.version)

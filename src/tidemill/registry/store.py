@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -11,6 +13,7 @@ from sqlalchemy import (
     ForeignKeyConstraint,
     Index,
     Integer,
+    Row,
     String,
     Table,
     Text,
@@ -25,13 +28,16 @@ from tidemill.storage.db.types import Moment, Record
 
 
 class Made(msgspec.Struct, frozen=True, kw_only=True):
-    """The part of a version that never changes and is never searched."""
+    """The part of a version that never changes and is never searched.
+
+    A metric that could not be computed is NaN outside and null in here: JSON has no NaN.
+    """
 
     bundle: str
     dataset: str | None
     task: Task
     flavor: str
-    metrics: dict[str, float]
+    metrics: dict[str, float | None]
     tags: dict[str, str]
     description: str
 
@@ -111,16 +117,7 @@ def read_versions(connection: Connection, model: str, *where: Any) -> list[Model
     for alias, version in read_aliases(connection, model).items():
         named.setdefault(version, []).append(alias)
     return [
-        ModelVersion(
-            model=row.model,
-            version=row.version,
-            created=row.created,
-            actor=row.actor,
-            run_id=row.run_id,
-            status=row.status,
-            aliases=tuple(named.get(row.version, ())),
-            **msgspec.structs.asdict(row.record),
-        )
+        _version(row, tuple(named.get(row.version, ())))
         for row in connection.execute(query.order_by(versions.c.version.desc()))
     ]
 
@@ -130,3 +127,28 @@ def read_changes(connection: Connection, model: str, *where: Any) -> list[AliasC
     query = select(changes).where(changes.c.model == model, *where)
     ordered = query.order_by(changes.c.time.desc(), changes.c.id.desc())
     return [AliasChange(**row._mapping) for row in connection.execute(ordered)]
+
+
+def without_nan(metrics: Mapping[str, float]) -> dict[str, float | None]:
+    """Return metrics as JSON can hold them."""
+    return {name: value if math.isfinite(value) else None for name, value in metrics.items()}
+
+
+def _version(row: Row[Any], aliases: tuple[str, ...]) -> ModelVersion:
+    made: Made = row.record
+    return ModelVersion(
+        model=row.model,
+        version=row.version,
+        bundle=made.bundle,
+        run_id=row.run_id,
+        dataset=made.dataset,
+        task=made.task,
+        flavor=made.flavor,
+        metrics={k: math.nan if v is None else v for k, v in made.metrics.items()},
+        status=row.status,
+        created=row.created,
+        actor=row.actor,
+        tags=made.tags,
+        description=made.description,
+        aliases=aliases,
+    )

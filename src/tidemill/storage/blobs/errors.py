@@ -13,6 +13,10 @@ class BlobNotFound(BlobsError, NotFound):
     """No blob has that digest."""
 
 
+class FolderNotFound(BlobsError, NotFound):
+    """The folder that was to be stored is not there."""
+
+
 class BlobDamaged(BlobsError, InvalidData):
     """A blob's bytes are no longer those that its name promises."""
 

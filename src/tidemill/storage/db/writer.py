@@ -1,0 +1,196 @@
+"""The one writer: a thread that commits what is waiting together.
+
+It takes up to `GROUP` requests, runs each in a savepoint of its own, commits once, and only then
+answers. A failing request takes nothing with it; a failing COMMIT fails the whole batch.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, NamedTuple, TypeVar
+
+from sqlalchemy import Connection
+
+from tidemill.storage.db.backend import Backend
+from tidemill.storage.db.errors import DatabaseBusy
+
+T = TypeVar("T")
+GROUP = 256
+"""How many requests share one COMMIT at the most."""
+WAITING = 4096
+"""How many requests may wait before the next is told to come back."""
+
+_log = logging.getLogger(__name__)
+
+
+class _Job(NamedTuple):
+    work: Callable[[Connection], Any]
+    future: Future[Any]
+
+
+class _Outcome(NamedTuple):
+    future: Future[Any]
+    value: Any
+    failure: BaseException | None
+
+
+class _BatchLost(Exception):
+    """The transaction is gone, and every request of the batch with it."""
+
+    def __init__(self, cause: BaseException, *, committing: bool) -> None:
+        super().__init__(cause)
+        self.cause = cause
+        self.committing = committing
+
+
+class Writer:
+    """Runs every write of a database, in one thread.
+
+    Args:
+        backend: The kind of database.
+        waiting: How many requests may wait.
+    """
+
+    def __init__(self, backend: Backend, *, waiting: int = WAITING) -> None:
+        self._backend = backend
+        self._waiting = waiting
+        self._jobs: queue.Queue[_Job | None] = queue.Queue()
+        self._door = threading.Lock()
+        self._closed = False
+        self._ending = False
+        self._connection: Connection | None = None
+        self._watchers: list[Callable[[], None]] = []
+        self._thread = threading.Thread(target=self._run, name="tidemill-writer", daemon=True)
+        self._thread.start()
+
+    def submit(self, work: Callable[[Connection], T]) -> Future[T]:
+        """Queue a request.
+
+        Raises:
+            DatabaseBusy: Too many are waiting, or the writer is closed.
+        """
+        if threading.current_thread() is self._thread:
+            raise RuntimeError("a write was asked for inside a write: hand the connection down")
+        future: Future[T] = Future()
+        with self._door:
+            if self._closed:
+                raise DatabaseBusy("The database is closed.", hint="Open the home again.")
+            if self._jobs.qsize() >= self._waiting:
+                raise DatabaseBusy(
+                    f"{self._waiting:,} writes are waiting already.", hint="Try again in a moment."
+                )
+            self._jobs.put(_Job(work, future))
+        return future
+
+    def watch(self, callback: Callable[[], None]) -> None:
+        """Have `callback` called, in this thread, after every commit. It must be quick."""
+        self._watchers.append(callback)
+
+    def close(self) -> None:
+        """Finish what is waiting and give the connection back."""
+        with self._door:
+            if not self._closed:
+                self._closed = True
+                self._jobs.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        while batch := self._next():
+            self._serve(batch)
+        if self._connection is not None:
+            self._connection.close()
+
+    def _next(self) -> list[_Job]:
+        """Wait for requests and return those that are there; none means that the end has come."""
+        batch: list[_Job] = []
+        while not self._ending and len(batch) < GROUP:
+            try:
+                job = self._jobs.get(block=not batch)
+            except queue.Empty:
+                break
+            if job is None:
+                self._ending = True
+            elif job.future.set_running_or_notify_cancel():
+                batch.append(job)
+        return batch
+
+    def _serve(self, batch: list[_Job]) -> None:
+        try:
+            outcomes = self._commit(self._connected(), batch)
+        except _BatchLost as lost:
+            self._give_up_connection()
+            self._fail(batch, lost.cause, committing=lost.committing)
+        except BaseException as error:  # no connection could be opened
+            self._give_up_connection()
+            self._fail(batch, error, committing=False)
+        else:
+            _answer(outcomes)
+            self._after_commit()
+
+    def _connected(self) -> Connection:
+        """Return the connection; one that was lost while idle is replaced before it matters."""
+        if self._connection is not None and not self._backend.alive(self._connection):
+            self._give_up_connection()
+        if self._connection is None:
+            self._connection = self._backend.writers.connect()
+        return self._connection
+
+    def _commit(self, connection: Connection, batch: list[_Job]) -> list[_Outcome]:
+        committing = False
+        try:
+            transaction = connection.begin()
+            outcomes = [self._attempt(connection, job) for job in batch]
+            committing = True
+            transaction.commit()
+        except BaseException as error:
+            raise _BatchLost(error, committing=committing) from error
+        return outcomes
+
+    def _attempt(self, connection: Connection, job: _Job) -> _Outcome:
+        savepoint = connection.begin_nested()
+        try:
+            value = job.work(connection)
+            savepoint.commit()
+        except BaseException as error:
+            if self._backend.loses_transaction(error):
+                raise
+            savepoint.rollback()
+            return _Outcome(job.future, None, self._backend.explain(error))
+        return _Outcome(job.future, value, None)
+
+    def _after_commit(self) -> None:
+        for watcher in self._watchers:
+            try:
+                watcher()
+            except Exception:
+                _log.exception("a watcher of commits failed")
+        try:
+            if self._connection is not None:
+                self._backend.settle(self._connection)
+        except Exception:
+            _log.exception("the database could not be settled between batches")
+            self._give_up_connection()
+
+    def _give_up_connection(self) -> None:
+        """Never use a connection again after it failed: a repeated fsync would report success."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.invalidate()
+            connection.close()
+
+    def _fail(self, batch: list[_Job], error: BaseException, *, committing: bool) -> None:
+        _log.error("a batch of %d writes failed: %s", len(batch), error)
+        for job in batch:
+            job.future.set_exception(self._backend.explain(error, committing=committing))
+
+
+def _answer(outcomes: list[_Outcome]) -> None:
+    for outcome in outcomes:
+        if outcome.failure is None:
+            outcome.future.set_result(outcome.value)
+        else:
+            outcome.future.set_exception(outcome.failure)
