@@ -1,0 +1,1 @@
+"""Edge bundles: a model that runs where no platform is near."""
