@@ -23,7 +23,7 @@ class Asgi:
     """Speaks ASGI to a server and requests to the worker's application."""
 
     def __init__(self, worker: Worker, clock: SystemClock) -> None:
-        self._application = worker._connections.application
+        self._application = worker.application
         self._clock = clock
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -57,7 +57,7 @@ async def main(routes: str, bundles: str, predictions: str, port: str) -> None:
     clock = SystemClock()
     loop = asyncio.get_running_loop()
     worker = Worker(settings, clock=clock, rng=random.Random(0), loop=loop)
-    await worker._follow()
+    await worker.follow()
     config = uvicorn.Config(
         Asgi(worker, clock), lifespan="off", log_level="error", access_log=False, http="httptools"
     )

@@ -63,6 +63,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         durable: Whether every answer waits for its log record.
         allow_hosts: Names by which clients may call, beside the local ones.
         max_body: The largest body in bytes.
+        max_rows: How many rows may be in the worker's hands before it says 429.
         head_seconds: How long a request's head may take.
     """
 
@@ -78,6 +79,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     durable: bool = False
     allow_hosts: tuple[str, ...] = ()
     max_body: int = 32 << 20
+    max_rows: int = 200_000
     head_seconds: float = 10.0
 
 
@@ -112,10 +114,11 @@ class Worker:
             metrics=metrics,
             clock=clock,
             rng=rng,
+            waiting=settings.max_rows,
             durable=settings.durable,
         )
         reception = Reception(clock, by_header=settings.header_clock)
-        app = App(
+        self.application = App(
             oip=OpenInference(self.plane, reception),
             scoring=Scoring(self.plane, reception),
             labels=LabelDoor(self.plane, reception, self.log, metrics, self._executor),
@@ -130,7 +133,7 @@ class Worker:
             hosts=frozenset(settings.allow_hosts),
         )
         limits = Limits(body=settings.max_body, head_seconds=settings.head_seconds)
-        self._connections = Connections(app, clock, limits)
+        self._connections = Connections(self.application, clock, limits)
         self._stamp: tuple[int, int, int] | None = None
         self._port = 0
 
@@ -139,7 +142,7 @@ class Worker:
         stopped = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, stopped.set)
-        await self._follow()
+        await self.follow()
         listening = await self._listen()
         rpc = None if self._settings.grpc_port is None else await self._listen_grpc()
         gc.collect()
@@ -154,9 +157,13 @@ class Worker:
         for helper in helpers:
             helper.cancel()
         await asyncio.gather(*helpers, return_exceptions=True)
+        self.close()
+        self._leave()
+
+    def close(self) -> None:
+        """Write what is waiting for the log, and stop."""
         self.log.close()
         self._executor.shutdown(wait=False)
-        self._leave()
 
     async def _listen(self) -> list[asyncio.Server]:
         opened = _socket(self._settings)
@@ -183,11 +190,11 @@ class Worker:
         while True:
             await asyncio.sleep(WATCH_SECONDS)
             try:
-                await self._follow()
+                await self.follow()
             except Exception:
                 logger.exception("the route table could not be followed")
 
-    async def _follow(self) -> None:
+    async def follow(self) -> None:
         """Take the route table if it is a new one; versions load in a thread, traffic goes on."""
         stamp = _stamp(self._settings.routes)
         if stamp is None or stamp == self._stamp:
@@ -270,6 +277,7 @@ def parse(arguments: list[str]) -> Settings:
     add("--durable", action="store_true", help="answer only when the log record is on disk")
     add("--allow-host", action="append", default=[], help="a name by which clients may call")
     add("--max-body", type=int, default=32 << 20, help="in bytes")
+    add("--max-rows", type=int, default=200_000, help="in the worker's hands at once")
     add("--head-seconds", type=float, default=10.0, help="how long a request's head may take")
     given = parser.parse_args(arguments)
     if given.host not in _LOOPBACK and not given.allow_host:
@@ -290,6 +298,7 @@ def parse(arguments: list[str]) -> Settings:
         durable=given.durable,
         allow_hosts=tuple(given.allow_host),
         max_body=given.max_body,
+        max_rows=given.max_rows,
         head_seconds=given.head_seconds,
     )
 
