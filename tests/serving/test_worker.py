@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -273,6 +274,21 @@ def test_a_full_log_stops_no_prediction(tmp_path: Path, start: Start) -> None:
     assert worker.infer(**ROW).status_code == 200
     assert worker.http.post("/-/flush").status_code == 503
     assert worker.http.post("/labels/e", json={"labels": [{"label": 1, "key": "k"}]}).is_error
+
+
+def test_the_access_log_follows_a_trace(start: Start, tmp_path: Path) -> None:
+    path = tmp_path / "access.log"
+    worker = start(table(1, e=target(1, "one")), "--access-log", str(path))
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    sent = {"traceparent": f"00-{trace}-00f067aa0ba902b7-01"}
+    assert worker.http.post(INFER, json=BODY, headers=sent).status_code == 200
+    assert worker.http.post(INFER, json={}, headers={"traceparent": "odd"}).status_code == 400
+    good, bad = (json.loads(line) for line in path.read_text().splitlines())
+    assert (good["path"], good["status"], good["trace"]) == (INFER, 200, trace)
+    assert (bad["status"], "trace" in bad) == (400, False)
+    worker.http.post("/-/flush")
+    frame, _ = read_predictions(worker.predictions, "e")
+    assert frame["request_id"].to_list() == [trace]
 
 
 def test_a_worker_is_small_and_starts_soon(start: Start) -> None:

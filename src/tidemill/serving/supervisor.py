@@ -47,6 +47,8 @@ class Supervisor:
         header_clock: Whether a request may say when it is.
         durable: Whether every answer waits for its log record.
         allow_hosts: Names by which clients may call, beside the local ones.
+        grpc_port: Where they listen for gRPC, or nowhere; needs the extra `grpc`.
+        access_log: A file with a line for each request, or none.
         ping_seconds: How often a worker is asked whether it still answers.
     """
 
@@ -64,6 +66,8 @@ class Supervisor:
         header_clock: bool = False,
         durable: bool = False,
         allow_hosts: tuple[str, ...] = (),
+        grpc_port: int | None = None,
+        access_log: Path | None = None,
         ping_seconds: float = _PING_SECONDS,
     ) -> None:
         self._peers = peers
@@ -76,6 +80,8 @@ class Supervisor:
             *("--predictions", str(predictions), "--peers", str(peers), "--host", host),
             *("--clock", "header" if header_clock else "system"),
             *(("--durable",) if durable else ()),
+            *(() if grpc_port is None else ("--grpc-port", str(grpc_port))),
+            *(() if access_log is None else ("--access-log", str(access_log))),
             *(part for name in allow_hosts for part in ("--allow-host", name)),
         ]
         self._slots: list[_Slot] = []

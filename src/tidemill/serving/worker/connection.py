@@ -20,6 +20,7 @@ import httptools
 import msgspec
 
 from tidemill.core.clock import Clock
+from tidemill.serving.worker.access import AccessLog
 from tidemill.serving.worker.http import ACCEPT, Request, Response, error_response, packed
 
 logger = logging.getLogger(__name__)
@@ -59,9 +60,17 @@ class Connections:
         application: Answers requests.
         clock: Tells the time.
         limits: What one connection may take.
+        access: Where requests are written down, or nowhere.
     """
 
-    def __init__(self, application: Application, clock: Clock, limits: Limits) -> None:
+    def __init__(
+        self,
+        application: Application,
+        clock: Clock,
+        limits: Limits,
+        access: AccessLog | None = None,
+    ) -> None:
+        self.access = access
         self.application = application
         self.clock = clock
         self.limits = limits
@@ -292,6 +301,8 @@ class Connection(asyncio.Protocol):
         self._answering = False
         self._since = self._shared.clock.monotonic()
         self._patience = self._limits.idle_seconds
+        if self._shared.access is not None:
+            self._shared.access.note(request, response)
         if self._ended:
             return
         keep = keep and not self._shared.closing

@@ -27,6 +27,7 @@ from tidemill.core.clock import Clock, SystemClock
 from tidemill.core.errors import MissingExtra, TidemillError
 from tidemill.core.ids import Ids
 from tidemill.serving.routes import read_routes
+from tidemill.serving.worker.access import AccessLog
 from tidemill.serving.worker.app import App
 from tidemill.serving.worker.connection import Connections, Limits
 from tidemill.serving.worker.doors.common import Reception
@@ -65,6 +66,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         max_body: The largest body in bytes.
         max_rows: How many rows may be in the worker's hands before it says 429.
         head_seconds: How long a request's head may take.
+        access_log: Where requests are written down, or nowhere.
     """
 
     routes: Path
@@ -81,6 +83,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_body: int = 32 << 20
     max_rows: int = 200_000
     head_seconds: float = 10.0
+    access_log: Path | None = None
 
 
 class Worker:
@@ -133,7 +136,9 @@ class Worker:
             hosts=frozenset(settings.allow_hosts),
         )
         limits = Limits(body=settings.max_body, head_seconds=settings.head_seconds)
-        self._connections = Connections(self.application, clock, limits)
+        access = None if settings.access_log is None else AccessLog(settings.access_log, clock)
+        self._access = access
+        self._connections = Connections(self.application, clock, limits, access)
         self._stamp: tuple[int, int, int] | None = None
         self._port = 0
 
@@ -164,6 +169,8 @@ class Worker:
         """Write what is waiting for the log, and stop."""
         self.log.close()
         self._executor.shutdown(wait=False)
+        if self._access is not None:
+            self._access.close()
 
     async def _listen(self) -> list[asyncio.Server]:
         opened = _socket(self._settings)
@@ -279,6 +286,7 @@ def parse(arguments: list[str]) -> Settings:
     add("--max-body", type=int, default=32 << 20, help="in bytes")
     add("--max-rows", type=int, default=200_000, help="in the worker's hands at once")
     add("--head-seconds", type=float, default=10.0, help="how long a request's head may take")
+    add("--access-log", type=Path, help="a file with a line of JSON for each request")
     given = parser.parse_args(arguments)
     if given.host not in _LOOPBACK and not given.allow_host:
         parser.error(
@@ -300,6 +308,7 @@ def parse(arguments: list[str]) -> Settings:
         max_body=given.max_body,
         max_rows=given.max_rows,
         head_seconds=given.head_seconds,
+        access_log=given.access_log,
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from tidemill.core.clock import Clock, micros
+from tidemill.serving.worker.access import trace_of
 from tidemill.serving.worker.http import HttpError, Request
 
 KEY = b"tidemill-key"
@@ -28,7 +29,7 @@ class Caller(msgspec.Struct, frozen=True):
         deadline: When the caller gives up, in seconds of the monotonic clock.
         version: The version asked for.
         key: What the split goes by.
-        request_id: The caller's name for the request.
+        request_id: The caller's name for the request, or the trace that it belongs to.
     """
 
     time: int
@@ -63,7 +64,7 @@ class Reception:
             request.arrived + (_SECONDS if timeout is None else _seconds(timeout)),
             request.header(VERSION),
             request.header(KEY),
-            request.header(REQUEST_ID) or "",
+            request.header(REQUEST_ID) or trace_of(request)[0],
         )
 
     def time(self, request: Request) -> int:
