@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import polars as pl
 from sqlalchemy import Connection
@@ -68,7 +69,7 @@ class Monitor:
         if predictions.is_empty() and labels.is_empty():
             return 0
         entries = store.prepared(endpoint, predictions)
-        after = store.Progress(predictions=cursor, labels=label_cursor, judged=progress.judged)
+        after = msgspec.structs.replace(progress, predictions=cursor, labels=label_cursor)
 
         def work(connection: Connection) -> None:
             store.add_rows(connection, entries)
@@ -153,9 +154,10 @@ class Monitor:
         length, block = int(policy.window * 1e6), int(policy.block * 1e6)
         now = micros(self._clock.now())
         with self._db.read() as connection:
-            begin = store.read_progress(connection, endpoint).judged
-            if begin is None:
-                first = store.first_time(connection, endpoint)
+            progress = store.read_progress(connection, endpoint)
+            begin = progress.judged
+            if begin is None or progress.silent:
+                first = store.first_time(connection, endpoint, begin or 0)
                 if first is None:
                     return None
                 begin = first // block * block
@@ -192,9 +194,7 @@ class Monitor:
         )
         report, findings = judge.look(_plain(rows, policy.block))
         before = since - (KEPT_WINDOWS - 1) * (until - since)
-        after = store.Progress(
-            predictions=progress.predictions, labels=progress.labels, judged=until
-        )
+        after = msgspec.structs.replace(progress, judged=until, silent=report.predictions == 0)
 
         def work(connection: Connection) -> None:
             store.set_window(connection, report)

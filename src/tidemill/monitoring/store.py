@@ -44,11 +44,13 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
         predictions: What was read of the predictions.
         labels: What was read of the labels.
         judged: Up to where windows are judged, in microseconds since 1970.
+        silent: Whether the newest window had no prediction; the next begins with the next one.
     """
 
     predictions: Cursor = Cursor()
     labels: Cursor = Cursor()
     judged: int | None = None
+    silent: bool = False
 
 
 state = Table(
@@ -145,10 +147,10 @@ def set_labels(connection: Connection, endpoint: str, labels: pl.DataFrame) -> N
         connection.execute(base.where(rows.c.key == bindparam("a_key")), by_key)
 
 
-def first_time(connection: Connection, endpoint: str) -> int | None:
-    """Return when the oldest kept prediction was made, in microseconds since 1970."""
+def first_time(connection: Connection, endpoint: str, since: int = 0) -> int | None:
+    """Return when the oldest prediction from a moment on was made, in microseconds since 1970."""
     oldest: int | None = connection.scalar(
-        select(func.min(rows.c.time)).where(rows.c.endpoint == endpoint)
+        select(func.min(rows.c.time)).where(rows.c.endpoint == endpoint, rows.c.time >= since)
     )
     return oldest
 

@@ -18,8 +18,14 @@ from tidemill.pipelines.executors.jobs import EVENTS, JOB, RESULT, Job, Logged, 
 from tidemill.predictions.frames import read_frames
 
 _POLL = 0.05
-_ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-"""Threads of a linear-algebra library would be alive in the warm process when it forks."""
+_ENVIRONMENT = {
+    # Threads of a linear-algebra library would be alive in the warm process when it forks.
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    # Threads that spin while they wait take the processor from those they wait for, as soon as
+    # there are more of them than cores: a training beside serving took ten times as long.
+    "OMP_WAIT_POLICY": "PASSIVE",
+}
 
 
 class ProcessExecutor:
