@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import onnx
 import polars as pl
+import pytest
 from onnx import TensorProto, helper
 from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
@@ -122,3 +123,89 @@ def onnx_multiclass() -> FlavorExample:
     entry = model.metadata_props.add()
     entry.key, entry.value = "classes", '["low","mid","high"]'
     return FlavorExample("onnx", model, "multiclass", _plane())
+
+
+@cache
+def xgboost_binary() -> FlavorExample:
+    xgboost = pytest.importorskip("xgboost")
+    x, y = _frame(load_breast_cancer())
+    model = xgboost.XGBClassifier(n_estimators=8, n_jobs=1).fit(x[CUT:], y[CUT:])
+    return FlavorExample("xgboost", model, "binary", x[:CUT])
+
+
+@cache
+def xgboost_multiclass() -> FlavorExample:
+    xgboost = pytest.importorskip("xgboost")
+    x, y = _frame(load_wine())
+    x = x.with_columns(pl.when(pl.int_range(pl.len()) % 5 > 0).then("f0").alias("f0"))
+    model = xgboost.XGBClassifier(n_estimators=5, n_jobs=1).fit(x[CUT:], y[CUT:])
+    return FlavorExample("xgboost", model, "multiclass", x[:CUT])
+
+
+@cache
+def xgboost_poisson() -> FlavorExample:
+    xgboost = pytest.importorskip("xgboost")
+    x, y = _frame(load_diabetes())
+    model = xgboost.XGBRegressor(n_estimators=8, n_jobs=1, objective="count:poisson")
+    return FlavorExample("xgboost", model.fit(x[CUT:], y[CUT:]), "regression", x[:CUT])
+
+
+@cache
+def xgboost_stopped_early() -> FlavorExample:
+    xgboost = pytest.importorskip("xgboost")
+    x, y = _frame(load_diabetes())
+    model = xgboost.XGBRegressor(n_estimators=200, n_jobs=1, early_stopping_rounds=3)
+    model.fit(x[CUT:], y[CUT:], eval_set=[(x[:CUT], y[:CUT])], verbose=False)
+    return FlavorExample("xgboost", model, "regression", x[:CUT])
+
+
+@cache
+def xgboost_booster() -> FlavorExample:
+    xgboost = pytest.importorskip("xgboost")
+    x, y = _frame(load_breast_cancer())
+    data = xgboost.DMatrix(x[CUT:].to_numpy(), y[CUT:].to_numpy(), feature_names=x.columns)
+    model = xgboost.train({"objective": "binary:logistic", "nthread": 1}, data, 5)
+    return FlavorExample("xgboost", model, "binary", x[:CUT])
+
+
+@cache
+def lightgbm_binary() -> FlavorExample:
+    lightgbm = pytest.importorskip("lightgbm")
+    x, y = _frame(load_breast_cancer())
+    names = np.array(["bad", "good"])[y.to_numpy()]
+    model = lightgbm.LGBMClassifier(n_estimators=8, n_jobs=1, verbose=-1)
+    return FlavorExample("lightgbm", model.fit(x[CUT:].to_numpy(), names[CUT:]), "binary", x[:CUT])
+
+
+@cache
+def lightgbm_multiclass() -> FlavorExample:
+    lightgbm = pytest.importorskip("lightgbm")
+    x, y = _frame(load_wine())
+    x = x.with_columns(pl.when(pl.int_range(pl.len()) % 5 > 0).then("f0").alias("f0"))
+    model = lightgbm.LGBMClassifier(n_estimators=5, n_jobs=1, verbose=-1)
+    return FlavorExample(
+        "lightgbm", model.fit(x[CUT:].to_numpy(), y[CUT:].to_numpy()), "multiclass", x[:CUT]
+    )
+
+
+@cache
+def lightgbm_categories() -> FlavorExample:
+    lightgbm = pytest.importorskip("lightgbm")
+    x, y = _frame(load_diabetes())
+    x = x.with_columns(f1=pl.int_range(pl.len()) % 17).with_columns(pl.col("f1").cast(pl.Float64))
+    y = y + (x["f1"] % 3) * 100
+    model = lightgbm.LGBMRegressor(
+        n_estimators=20, n_jobs=1, verbose=-1, min_data_per_group=1, cat_smooth=1
+    )
+    model.fit(x[CUT:].to_numpy(), y[CUT:].to_numpy(), categorical_feature=[1])
+    return FlavorExample("lightgbm", model, "regression", x[:CUT])
+
+
+@cache
+def lightgbm_forest() -> FlavorExample:
+    lightgbm = pytest.importorskip("lightgbm")
+    x, y = _frame(load_diabetes())
+    options = {"objective": "regression", "boosting": "rf", "bagging_freq": 1, "verbose": -1}
+    data = lightgbm.Dataset(x[CUT:].to_numpy(), y[CUT:].to_numpy())
+    model = lightgbm.train({**options, "bagging_fraction": 0.7, "num_threads": 1}, data, 6)
+    return FlavorExample("lightgbm", model, "regression", x[:CUT])

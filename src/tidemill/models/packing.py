@@ -33,7 +33,17 @@ _TIE = 1e-6
 _LARGE = 0.01
 TWIN = "model.onnx"
 PRECISIONS: tuple[Precision, ...] = ("double", "single")
-_LIBRARIES = ("numpy", "scikit-learn", "polars", "onnx", "onnxruntime", "skl2onnx")
+_LIBRARIES = (
+    "numpy",
+    "scikit-learn",
+    "polars",
+    "onnx",
+    "onnxruntime",
+    "skl2onnx",
+    "xgboost",
+    "xgboost-cpu",
+    "lightgbm",
+)
 
 
 def pack(
@@ -99,8 +109,9 @@ def flavor_of(model: object) -> Flavor:
     Raises:
         CannotBeSaved: None does.
     """
-    # The one for any Python object comes last: frameworks know their own better.
-    for name in sorted(FLAVORS.names(), key=lambda name: name == "python"):
+    # First the framework that the class is from, last the flavor of any Python object.
+    home = type(model).__module__.partition(".")[0]
+    for name in sorted(FLAVORS.names(), key=lambda name: (name != home, name == "python", name)):
         flavor: Flavor = FLAVORS.load(name)
         if flavor.matches(model):
             return flavor

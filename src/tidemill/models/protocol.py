@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import msgspec
 
-from tidemill.models.records import Label, Layout, Signature
+from tidemill.models.records import Form, Label, Layout, Signature
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,7 +22,7 @@ class Saved(msgspec.Struct, frozen=True):
     """How an original was saved: the file's name and the form of it."""
 
     file: str
-    form: Literal["skops", "pickle", "onnx"]
+    form: Form
 
 
 class Converted(msgspec.Struct, frozen=True):

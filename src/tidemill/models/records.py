@@ -12,6 +12,7 @@ from tidemill.core.tasks import Task
 
 Label = bool | int | str
 Layout = Literal["grouped", "columns"]
+Form = Literal["skops", "pickle", "onnx", "native"]
 FORMAT = 1
 
 
@@ -111,7 +112,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         name: The model's name.
         flavor: The framework's plugin name.
         original: The path of the saved original, or nothing.
-        saved_as: How the original was saved: `skops`, `pickle` or `onnx`.
+        saved_as: How the original was saved; `native` is its framework's own form, without code.
         signature: What goes in and comes out.
         contract: What requests are held to.
         twin: The ONNX twin, or nothing.
@@ -128,7 +129,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     files: tuple[FileEntry, ...]
     created: datetime
     original: str | None = None
-    saved_as: Literal["skops", "pickle", "onnx"] | None = None
+    saved_as: Form | None = None
     twin: Twin | None = None
     no_twin: str | None = None
     libraries: dict[str, str] = {}

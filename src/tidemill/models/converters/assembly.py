@@ -10,22 +10,22 @@ from tidemill.models.converters import (
     calibration,
     categories,
     composition,
+    lightgbm_trees,
     linear,
     numeric,
     sklearn_trees,
+    xgboost_trees,
 )
 from tidemill.models.converters.compiler import Compiler
 from tidemill.models.converters.graph import CannotConvert, GraphBuilder
 from tidemill.models.protocol import Converted
 from tidemill.models.records import Signature
 
+_SKLEARN = (composition, categories, numeric, linear, sklearn_trees, calibration)
 CONVERTERS = {
-    **composition.CONVERTERS,
-    **categories.CONVERTERS,
-    **numeric.CONVERTERS,
-    **linear.CONVERTERS,
-    **sklearn_trees.CONVERTERS,
-    **calibration.CONVERTERS,
+    **{f"sklearn.{name}": c for module in _SKLEARN for name, c in module.CONVERTERS.items()},
+    **{f"xgboost.{name}": c for name, c in xgboost_trees.CONVERTERS.items()},
+    **{f"lightgbm.{name}": c for name, c in lightgbm_trees.CONVERTERS.items()},
 }
 
 
@@ -44,11 +44,7 @@ def assemble(model: Any, signature: Signature, *, double: bool, output: str) -> 
     graph = GraphBuilder(len(signature.numbers), len(signature.texts))
     numbers, texts = iter(graph.numbers), iter(graph.texts)
     by_name = {c.name: next(texts if c.type == "string" else numbers) for c in signature.features}
-    names = getattr(model, "feature_names_in_", None)
-    order = list(by_name) if names is None else [str(n) for n in names]
-    for name in order:
-        if name not in by_name:
-            raise CannotConvert(f"the model was fitted on {name!r}, which is no feature")
+    order = _order(model, list(by_name))
     compiler = Compiler(graph, CONVERTERS, partial(borrowed.convert, double=double))
     answer = compiler.compile(model, tuple(by_name[n] for n in order))
     known = {
@@ -57,3 +53,21 @@ def assemble(model: Any, signature: Signature, *, double: bool, output: str) -> 
         if (keys := graph.known.get((column.tensor, column.place))) is not None
     }
     return Converted(graph.finish(answer, output), "grouped", known)
+
+
+def _order(model: Any, features: list[str]) -> list[str]:
+    """Return the features in the order in which the model was fitted on them.
+
+    Raises:
+        CannotConvert: It was fitted on columns that are no features.
+    """
+    named = getattr(model, "feature_names_in_", None)
+    if named is None:
+        named = getattr(model, "feature_names", None)  # a booster of XGBoost
+    names = features if named is None else [str(n) for n in named]
+    unknown = [n for n in names if n not in features]
+    if not unknown:
+        return names
+    if len(unknown) == len(names) == len(features):  # it was fitted on an array, or renamed them
+        return features
+    raise CannotConvert(f"the model was fitted on {unknown[0]!r}, which is no feature")

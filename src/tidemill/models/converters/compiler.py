@@ -1,7 +1,7 @@
 """Compiles a fitted scikit-learn model part by part: what every converter is handed.
 
-A part is looked up by its class's name among the converters; for one that has none the fallback
-is asked.
+A part is looked up by its library and class among the converters; for one that has none the
+fallback is asked.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Compiler:
 
     Args:
         graph: Where nodes go.
-        converters: By the name of the class.
+        converters: By the library and the name of the class: `sklearn.Ridge`.
         fallback: For classes that none of them is for.
     """
 
@@ -41,7 +41,7 @@ class Compiler:
         Raises:
             CannotConvert: The part has no counterpart.
         """
-        converter = self._converters.get(type(part).__name__) if _is_theirs(part) else None
+        converter = self._converters.get(_full_name(part))
         return (converter or self._fallback)(self, part, columns)
 
     def borrow(self, part: Any, columns: Table) -> Table:
@@ -49,9 +49,9 @@ class Compiler:
         return self._fallback(self, part, columns)
 
 
-def _is_theirs(part: object) -> bool:
-    """Whether the class is scikit-learn's own; a subclass may have changed what it does."""
-    return type(part).__module__.partition(".")[0] == "sklearn"
+def _full_name(part: object) -> str:
+    """Return a class's name behind its library's; a user's subclass may do something else."""
+    return f"{type(part).__module__.partition('.')[0]}.{type(part).__name__}"
 
 
 def select(columns: Table, chosen: Any, names: Sequence[str] | None) -> Table:
