@@ -70,7 +70,7 @@ class LocalBlobs:
             raise BlobDamaged(
                 f"The blob {digest} has changed on disk.",
                 expected="the bytes that its name promises",
-                hint="`tidemill doctor` finds every damaged blob; restore it from a backup.",
+                hint="`tidemill doctor --scrub` lists damaged blobs; restore them from a backup.",
             )
         return content
 
@@ -221,7 +221,7 @@ class LocalBlobs:
         return NoSpaceForBlobs(
             f"{usage.free:,} bytes are free at {self.root}{wanted}.",
             expected=f"at least {self._reserved(usage.total):,} to stay free, for metadata",
-            hint="Free some space, for example with `tidemill gc`.",
+            hint="Free some space on that disk and try again.",
         )
 
 

@@ -112,7 +112,7 @@ class Sqlite:
         if code == sqlite3.SQLITE_FULL:
             return DiskFull(
                 "The disk is full: nothing of this request was written.",
-                hint="Free some space, for example with `tidemill gc`, and try again.",
+                hint="Free some space on that disk and try again.",
             )
         kind = WriteInDoubt if committing else DatabaseUnreachable
         when = "while it was committed" if committing else "and nothing of this was written"
