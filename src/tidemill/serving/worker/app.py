@@ -18,9 +18,16 @@ from tidemill.core.errors import (
 )
 from tidemill.serving.worker.doors.labels import LabelDoor
 from tidemill.serving.worker.doors.oip import OpenInference
+from tidemill.serving.worker.doors.openapi import document
 from tidemill.serving.worker.doors.operations import Operations
 from tidemill.serving.worker.doors.scoring import Scoring
-from tidemill.serving.worker.http import HttpError, Request, Response, error_response
+from tidemill.serving.worker.http import (
+    HttpError,
+    Request,
+    Response,
+    error_response,
+    json_response,
+)
 
 Answered = Response | Awaitable[Response]
 Handler = Callable[[Request], Answered]
@@ -68,6 +75,7 @@ class App:
             "/ping": ("GET", lambda _: scoring.ping()),
             "/version": ("GET", lambda _: scoring.version()),
             "/invocations": ("POST", scoring.invoke),
+            "/openapi.json": ("GET", lambda _: json_response(document(oip.table))),
             "/v2": ("GET", lambda _: oip.server()),
             "/v2/": ("GET", lambda _: oip.server()),
             "/v2/health/live": ("GET", lambda _: oip.live()),

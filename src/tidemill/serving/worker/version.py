@@ -72,21 +72,29 @@ class Version:
 
     def _warm_up(self) -> None:
         """Run the graph once, so that the first request finds everything in place."""
-        columns = {c.name: [_example(c)] for c in self.signature.features}
+        columns = {c.name: [example(c)] for c in self.signature.features}
         (outcome,) = self.answer([self.inputs.rows(columns)])
         if isinstance(outcome, Exception):
             raise outcome
 
 
-def _example(column: Column) -> Any:
+_EXAMPLES = {
+    "string": "text",
+    "bool": False,
+    "datetime": "2013-02-01T06:30:00Z",
+    "date": "2013-02-01",
+}
+
+
+def example(column: Column) -> Any:
     """Return a value that a column's contract allows."""
     if column.values:
         return column.values[0]
-    if column.type in {"string", "bool"}:
-        return "" if column.type == "string" else False
+    if column.type in _EXAMPLES:
+        return _EXAMPLES[column.type]
     low = 0.0 if column.min is None else column.min
-    value = low if column.max is None else min(max(low, 0.0), column.max)
-    return float(np.ceil(value)) if column.type == "int" else value
+    value = low if column.max is None else min(low, column.max)
+    return int(np.ceil(value)) if column.type == "int" else value
 
 
 def _together(requests: Sequence[Rows]) -> list[NDArray[Any]]:

@@ -34,6 +34,7 @@ from tidemill.serving.worker.doors.tensors import (
 from tidemill.serving.worker.http import HttpError, Request, Response, json_response
 from tidemill.serving.worker.plane import Answer, Ask, Plane
 from tidemill.serving.worker.rows import Rows
+from tidemill.serving.worker.table import Table
 from tidemill.serving.worker.version import Version
 
 HEADER_LENGTH = b"inference-header-content-length"
@@ -118,6 +119,11 @@ class OpenInference:
         return json_response(
             {"name": "tidemill", "version": tidemill.__version__, "extensions": EXTENSIONS}
         )
+
+    @property
+    def table(self) -> Table:
+        """What is served now."""
+        return self._plane.table
 
     def live(self) -> Response:
         """Say that the server lives."""
