@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from tidemill.registry.service import Registry
     from tidemill.serving.service import Deployments
     from tidemill.serving.supervisor import Supervisor
+    from tidemill.tracking.logged_models import LoggedModels
     from tidemill.tracking.service import Tracking
 
 FORMAT = 1
@@ -189,6 +190,13 @@ class Home:
         from tidemill.tracking.service import Tracking
 
         return Tracking(self.db, self.blobs, self.journal, self.clock, self.ids)
+
+    @cached_property
+    def logged_models(self) -> LoggedModels:
+        """Models that runs have logged, registered or not."""
+        from tidemill.tracking.logged_models import LoggedModels
+
+        return LoggedModels(self.db, self.blobs, self.journal, self.clock, self.ids)
 
     @cached_property
     def registry(self) -> Registry:

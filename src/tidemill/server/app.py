@@ -15,6 +15,7 @@ from tidemill.core.errors import TidemillError
 from tidemill.server.encoding import ErrorBody, ErrorShape, encode, shape, status_of
 from tidemill.server.guard import Guard
 from tidemill.server.metrics import exposition
+from tidemill.server.mlflow.door import MlflowDoor, Switch
 from tidemill.server.operations import BadArgument, Operations, call
 
 LOCAL = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -22,11 +23,14 @@ _TYPES = {"js": "text/javascript", "css": "text/css", "html": "text/html", "svg"
 _CODES = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}
 
 
-def create_app(operations: Operations, *, hosts: frozenset[str] = LOCAL) -> Any:
+def create_app(
+    operations: Operations, *, mlflow: MlflowDoor | None = None, hosts: frozenset[str] = LOCAL
+) -> Any:
     """Return the ASGI application of a home.
 
     Args:
         operations: What can be asked of the home.
+        mlflow: What MLflow's clients speak to, if they are to.
         hosts: The names by which the server may be called.
     """
 
@@ -63,7 +67,8 @@ def create_app(operations: Operations, *, hosts: frozenset[str] = LOCAL) -> Any:
             Exception: _unexpected,
         },
     )
-    guarded: ASGIApp = Guard(app, hosts)  # type: ignore[arg-type, assignment]
+    inner: Any = app if mlflow is None else Switch(mlflow, app)  # type: ignore[arg-type]
+    guarded: ASGIApp = Guard(inner, hosts)  # type: ignore[assignment]
     return guarded
 
 

@@ -18,6 +18,9 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 MAX_BODY = 1 << 20
+MAX_UPLOAD = 1 << 40
+UPLOADS = "/mlflow-artifacts/artifacts/"
+"""Files come in here; they are written piece by piece and never held in memory."""
 MAX_HEADERS = 100
 SAFE = frozenset({"GET", "HEAD"})
 HEADERS = (
@@ -56,7 +59,7 @@ class Guard:
         if refusal is not None:
             await _answer(send, *refusal)
             return
-        body = _Body(receive)
+        body = _Body(receive, _most(scope))
         await self._app(scope, body, _headed(send))
 
     def _refusal(self, scope: Scope) -> tuple[int, ErrorBody] | None:
@@ -82,9 +85,9 @@ class Guard:
         size = headers.get(b"content-length", b"0")
         if not size.isdigit():
             return 400, ErrorBody("BAD_LENGTH", "Content-Length is not a number.")
-        if int(size) > MAX_BODY:
+        if int(size) > _most(scope):
             return 413, ErrorBody(
-                "BODY_TOO_LARGE", f"The body has {int(size):,} bytes.", f"at most {MAX_BODY:,}"
+                "BODY_TOO_LARGE", f"The body has {int(size):,} bytes.", f"at most {_most(scope):,}"
             )
         return None
 
@@ -92,16 +95,21 @@ class Guard:
 class _Body:
     """Hands a body on until it grows too large."""
 
-    def __init__(self, receive: Receive) -> None:
+    def __init__(self, receive: Receive, most: int) -> None:
         self._receive = receive
+        self._most = most
         self._size = 0
 
     async def __call__(self) -> MutableMapping[str, Any]:
         message = await self._receive()
         self._size += len(message.get("body", b""))
-        if self._size > MAX_BODY:
+        if self._size > self._most:
             return {"type": "http.disconnect"}
         return message
+
+
+def _most(scope: Scope) -> int:
+    return MAX_UPLOAD if scope["method"] == "PUT" and UPLOADS in scope["path"] else MAX_BODY
 
 
 def _headed(send: Send) -> Send:

@@ -14,6 +14,7 @@ import uvicorn
 from tidemill.core.errors import Refused, TidemillError
 from tidemill.home import Home
 from tidemill.server.app import LOCAL, create_app
+from tidemill.server.mlflow.door import MlflowDoor
 from tidemill.server.operations import Operations
 
 logger = logging.getLogger(__name__)
@@ -70,7 +71,7 @@ def serve(
         home.lock.announce(address)
         server = _Server(
             uvicorn.Config(
-                create_app(operations),
+                create_app(operations, mlflow=MlflowDoor(home.tracking, home.logged_models)),
                 log_level="warning",
                 access_log=False,
                 lifespan="off",

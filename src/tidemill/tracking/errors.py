@@ -33,8 +33,12 @@ class RunNotFound(TrackingError, NotFound):
     """No run has that id."""
 
 
+class LoggedModelNotFound(TrackingError, NotFound):
+    """No logged model has that id."""
+
+
 class ArtifactNotFound(TrackingError, NotFound):
-    """The run has no artifact of that path."""
+    """The run or model has no artifact of that path."""
 
 
 class ParamChanged(TrackingError, Conflict):

@@ -118,3 +118,20 @@ class ExperimentRestored(Event, frozen=True, kw_only=True):
 
     type: ClassVar[str] = "experiment.restored"
     experiment_id: str
+
+
+class ModelLogged(Event, frozen=True, kw_only=True):
+    """A model was logged with its files, or failed to be.
+
+    Attributes:
+        model_id: Its id.
+        name: For people.
+        run_id: The run that made it; empty where none did.
+        status: `READY` or `FAILED`.
+    """
+
+    type: ClassVar[str] = "model.logged"
+    model_id: str
+    name: str
+    run_id: str
+    status: str

@@ -108,3 +108,104 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     metrics: dict[str, float] = {}
     params: dict[str, str] = {}
     tags: dict[str, str] = {}
+
+
+ModelStatus = Literal["PENDING", "READY", "FAILED"]
+
+
+class DatasetInput(msgspec.Struct, frozen=True, kw_only=True):
+    """A dataset that a run read, as MLflow describes it.
+
+    Attributes:
+        name: Its name.
+        digest: Names its content.
+        source_type: Of what kind its source is.
+        source: Where it came from, as JSON.
+        schema: Its columns, as JSON.
+        profile: Its statistics, as JSON.
+        tags: By key; `mlflow.data.context` says what it was read for.
+    """
+
+    name: str
+    digest: str
+    source_type: str = ""
+    source: str = ""
+    schema: str = ""
+    profile: str = ""
+    tags: dict[str, str] = {}
+
+
+class ModelLink(msgspec.Struct, frozen=True):
+    """A logged model that a run read or wrote.
+
+    Attributes:
+        model_id: Which.
+        step: Where in the training it was written.
+    """
+
+    model_id: str
+    step: int = 0
+
+
+class ModelMetric(msgspec.Struct, frozen=True):
+    """A point that says something of a logged model.
+
+    Attributes:
+        model_id: Of which.
+        point: The point.
+        run_id: The run that logged it.
+        dataset_name: What was measured on, where that was said.
+        dataset_digest: Names its content.
+    """
+
+    model_id: str
+    point: Metric
+    run_id: str = ""
+    dataset_name: str = ""
+    dataset_digest: str = ""
+
+
+class RunLinks(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run read and wrote.
+
+    Attributes:
+        datasets: Read.
+        read: Logged models that were read.
+        written: Logged models that were written.
+    """
+
+    datasets: tuple[DatasetInput, ...] = ()
+    read: tuple[ModelLink, ...] = ()
+    written: tuple[ModelLink, ...] = ()
+
+
+class LoggedModel(msgspec.Struct, frozen=True, kw_only=True):
+    """A model that was logged with its files, before anybody registers it.
+
+    Attributes:
+        id: `m-` and a UUIDv7.
+        experiment_id: Where it belongs.
+        name: For people.
+        run_id: The run that made it; empty where none did.
+        status: Whether its files are all there.
+        model_type: For people and programs.
+        created: When.
+        updated: When it was last changed.
+        lifecycle: `active` or `deleted`.
+        params: By key.
+        tags: By key.
+        metrics: The newest point for each key, run and dataset.
+    """
+
+    id: str
+    experiment_id: str
+    name: str
+    run_id: str
+    status: ModelStatus
+    model_type: str
+    created: datetime
+    updated: datetime
+    lifecycle: Lifecycle = "active"
+    params: dict[str, str] = {}
+    tags: dict[str, str] = {}
+    metrics: tuple[ModelMetric, ...] = ()

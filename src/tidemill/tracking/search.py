@@ -33,7 +33,7 @@ from sqlalchemy.sql.functions import FunctionElement
 from tidemill.core.search.errors import BadSearch
 from tidemill.core.search.parser import parse_filter, parse_order
 from tidemill.core.search.syntax import Both, Comparison, Either, Negation, Node, Order
-from tidemill.tracking import store
+from tidemill.tracking import model_store, store
 
 T = TypeVar("T")
 _KINDS = {
@@ -49,8 +49,11 @@ _KINDS = {
     "attributes": "attribute",
     "attr": "attribute",
     "run": "attribute",
+    "dataset": "dataset",
+    "datasets": "dataset",
     "": "attribute",
 }
+_OF_DATASETS = ("name", "digest", "context")
 _NUMERIC = {"=", "!=", "<", "<=", ">", ">="}
 
 
@@ -82,6 +85,7 @@ class Entity(msgspec.Struct, frozen=True):
         attributes: By every name that each may be called.
         texts: Tables of text values, by kind.
         numbers: The table of numbers, if there is one.
+        datasets: The table of datasets that were read, if there is one.
     """
 
     identifier: ColumnElement[str]
@@ -89,6 +93,7 @@ class Entity(msgspec.Struct, frozen=True):
     attributes: dict[str, Attribute]
     texts: dict[str, Table]
     numbers: Table | None = None
+    datasets: Table | None = None
 
 
 def _millis(column: ColumnElement[Any]) -> ColumnElement[int]:
@@ -118,7 +123,7 @@ def _runs() -> Entity:
         "experiment_id": Attribute(runs.experiment_id),
     }
     texts = {"parameter": store.params, "tag": store.tags}
-    return Entity(runs.id, "run_id", attributes, texts, store.newest)
+    return Entity(runs.id, "run_id", attributes, texts, store.newest, store.inputs)
 
 
 def _experiments() -> Entity:
@@ -132,8 +137,26 @@ def _experiments() -> Entity:
     return Entity(columns.id, "experiment_id", attributes, {"tag": store.experiment_tags})
 
 
+def _models() -> Entity:
+    columns = model_store.models.c
+    attributes = {
+        "name": Attribute(columns.name),
+        "model_id": Attribute(columns.id),
+        "model_type": Attribute(columns.model_type),
+        "status": Attribute(columns.status),
+        "source_run_id": Attribute(columns.run_id),
+        "experiment_id": Attribute(columns.experiment_id),
+        "creation_timestamp": Attribute(_millis(columns.created), numeric=True),
+        "creation_time": Attribute(_millis(columns.created), numeric=True),
+        "last_updated_timestamp": Attribute(_millis(columns.updated), numeric=True),
+    }
+    texts = {"parameter": model_store.params, "tag": model_store.tags}
+    return Entity(columns.id, "model_id", attributes, texts, model_store.metrics)
+
+
 RUNS = _runs()
 EXPERIMENTS = _experiments()
+MODELS = _models()
 
 
 def condition(entity: Entity, text: str) -> list[ColumnElement[bool]]:
@@ -221,6 +244,8 @@ def _comparison(entity: Entity, node: Comparison) -> ColumnElement[bool]:
     if kind == "attribute":
         attribute = _attribute(entity, node.key)
         return _on_attribute(attribute, node)
+    if kind == "dataset":
+        return _on_dataset(entity, node)
     table = entity.numbers if kind == "metric" else entity.texts[kind]
     assert table is not None
     there = [table.c[entity.owner] == entity.identifier, table.c.key == node.key]
@@ -230,6 +255,18 @@ def _comparison(entity: Entity, node: Comparison) -> ColumnElement[bool]:
         return exists().where(*there)
     test = _on_metric(table, node) if kind == "metric" else _on_text(table.c.value, node)
     return exists().where(*there, test)
+
+
+def _on_dataset(entity: Entity, node: Comparison) -> ColumnElement[bool]:
+    table = entity.datasets
+    assert table is not None
+    if node.key not in _OF_DATASETS:
+        raise BadSearch(
+            f"Invalid dataset key {node.key!r} specified. Valid keys are {list(_OF_DATASETS)}",
+            expected="one of these",
+        )
+    mine = table.c[entity.owner] == entity.identifier
+    return exists().where(mine, _on_text(table.c[node.key], node))
 
 
 def _on_attribute(attribute: Attribute, node: Comparison) -> ColumnElement[bool]:
@@ -334,6 +371,8 @@ def _compare(column: ColumnElement[Any], operator: str, value: Any) -> ColumnEle
 
 def _ordered(entity: Entity, order: Order) -> list[ColumnElement[Any]]:
     kind = _kind(entity, order.kind)
+    if kind == "dataset":
+        raise BadSearch(f"Invalid order_by entity {order.kind!r}.", expected="no dataset")
     if kind == "attribute":
         column = _attribute(entity, order.key).column
         missing: ColumnElement[Any] = case((column.is_(None), 1), else_=0)
@@ -341,17 +380,19 @@ def _ordered(entity: Entity, order: Order) -> list[ColumnElement[Any]]:
         table = entity.numbers if kind == "metric" else entity.texts[kind]
         assert table is not None
         row = (table.c[entity.owner] == entity.identifier, table.c.key == order.key)
-        column = select(table.c.value).where(*row).scalar_subquery()
+        column = select(table.c.value).where(*row).limit(1).scalar_subquery()
         missing = case((column.is_(None), 2), else_=0)
         if kind == "metric":
-            nan = select(table.c.nan).where(*row).scalar_subquery()
+            nan = select(table.c.nan).where(*row).limit(1).scalar_subquery()
             missing = case((nan.is_(None), 2), (nan, 1), else_=0)
     return [missing, column.desc() if order.descending else column.asc()]
 
 
 def _kind(entity: Entity, written: str) -> str:
     kind = _KINDS.get(written)
-    known = ["attribute", *entity.texts] + ([] if entity.numbers is None else ["metric"])
+    known = ["attribute", *entity.texts]
+    known += [] if entity.numbers is None else ["metric"]
+    known += [] if entity.datasets is None else ["dataset"]
     if kind not in known:
         raise BadSearch(
             f"Invalid entity type {written!r}. Valid values are {sorted(known)}",

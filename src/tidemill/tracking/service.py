@@ -17,7 +17,7 @@ from tidemill.core.references import Ref
 from tidemill.journal.service import Journal
 from tidemill.storage.blobs.protocol import BlobStore
 from tidemill.storage.db.engine import Database
-from tidemill.tracking import events, search, store
+from tidemill.tracking import events, model_store, search, store
 from tidemill.tracking.errors import (
     ArtifactNotFound,
     BadArtifactPath,
@@ -31,11 +31,15 @@ from tidemill.tracking.errors import (
 )
 from tidemill.tracking.records import (
     Artifact,
+    DatasetInput,
     Experiment,
     Lifecycle,
     Metric,
+    ModelLink,
+    ModelMetric,
     Param,
     Run,
+    RunLinks,
     RunStatus,
     Tag,
     View,
@@ -298,14 +302,23 @@ class Tracking:
         metrics: Sequence[Metric] = (),
         params: Sequence[Param] = (),
         tags: Sequence[Tag] = (),
+        of_models: Sequence[ModelMetric] = (),
     ) -> None:
         """Keep a batch, whole or not at all; a point that is known changes nothing.
+
+        Args:
+            run_id: The run.
+            metrics: Points of the run's metrics.
+            params: Are written once.
+            tags: Replace those of the same keys.
+            of_models: Points that also say something of logged models.
 
         Raises:
             RunNotFound: No run has that id.
             NotActive: The run was deleted.
             ParamChanged: A param is known with another value.
             BadMetric: A key or a value cannot be kept.
+            LoggedModelNotFound: A point is said to be of a model that is not there.
         """
         check_metrics(metrics)
         settings, notes = cut_params(params), cut_tags(tags)
@@ -324,8 +337,38 @@ class Tracking:
                 )
             store.add_metrics(connection, run_id, metrics)
             store.set_tags(connection, run_id, notes)
+            model_store.require(connection, {metric.model_id for metric in of_models})
+            model_store.add_metrics(connection, run_id, of_models)
 
         self._db.write(work)
+
+    def link(
+        self,
+        run_id: str,
+        *,
+        datasets: Sequence[DatasetInput] = (),
+        read: Sequence[ModelLink] = (),
+        written: Sequence[ModelLink] = (),
+    ) -> None:
+        """Keep which datasets and logged models a run read, and which models it wrote.
+
+        Raises:
+            RunNotFound: No run has that id.
+            NotActive: The run was deleted.
+        """
+
+        def work(connection: Connection) -> None:
+            _require_active(connection, run_id)
+            store.add_inputs(connection, run_id, datasets)
+            store.add_links(connection, run_id, "in", read)
+            store.add_links(connection, run_id, "out", written)
+
+        self._db.write(work)
+
+    def links(self, run_ids: Sequence[str]) -> dict[str, RunLinks]:
+        """Return what some runs read and wrote, by run; those that did neither are left out."""
+        with self._db.read() as connection:
+            return store.read_links(connection, run_ids)
 
     def delete_tag(self, run_id: str, key: str) -> None:
         """Take a tag off a run.
@@ -575,7 +618,8 @@ class Tracking:
         actor: str,
     ) -> Experiment:
         now = self._clock.now()
-        identifier = DEFAULT_ID if name == DEFAULT else self._ids.new()
+        taken = connection.scalar(select(store.experiments.c.id).filter_by(id=DEFAULT_ID))
+        identifier = DEFAULT_ID if name == DEFAULT and not taken else self._ids.new()
         row = {"id": identifier, "name": name, "created": now, "updated": now}
         connection.execute(
             insert(store.experiments), row | {"lifecycle": "active", "artifact_location": location}

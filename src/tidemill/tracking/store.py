@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import msgspec
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -31,8 +32,20 @@ from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from tidemill.storage.db.schema import metadata
-from tidemill.storage.db.types import Moment
-from tidemill.tracking.records import Artifact, Experiment, Metric, Param, Run, Tag
+from tidemill.storage.db.types import Moment, Record
+from tidemill.tracking.records import (
+    Artifact,
+    DatasetInput,
+    Experiment,
+    Metric,
+    ModelLink,
+    Param,
+    Run,
+    RunLinks,
+    Tag,
+)
+
+CONTEXT = "mlflow.data.context"
 
 experiments = Table(
     "tracking_experiments",
@@ -115,20 +128,37 @@ artifacts = _of_run(
     Column("size", BigInteger, nullable=False),
 )
 
+inputs = _of_run(
+    "tracking_inputs",
+    Column("name", String(500), primary_key=True),
+    Column("digest", String(36), primary_key=True),
+    Column("source_type", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("schema", Text, nullable=False),
+    Column("profile", Text, nullable=False),
+    Column("context", String(500)),
+    Column("tags", Record(dict[str, str]), nullable=False),
+)
+links = _of_run(
+    "tracking_model_links",
+    Column("model_id", String(34), primary_key=True),
+    Column("way", String(10), primary_key=True),
+    Column("step", BigInteger, nullable=False),
+)
+
 
 def add_metrics(connection: Connection, run_id: str, logged: Sequence[Metric]) -> None:
     """Keep points, each once, and renew the newest of each key."""
     if not logged:
         return
-    rows = [_point_row(run_id, point) for point in logged]
-    make = _insert(connection)
-    connection.execute(make(points).on_conflict_do_nothing(), rows)
+    rows = [point_row(run_id, point) for point in logged]
+    connection.execute(inserting(connection, points).on_conflict_do_nothing(), rows)
     best: dict[str, dict[str, Any]] = {}
     for row in rows:
         known = best.get(row["key"])
         if known is None or _rank(row) > _rank(known):
             best[row["key"]] = row
-    fresh = make(newest)
+    fresh = inserting(connection, newest)
     rank = ("step", "timestamp", "value")
     upsert = fresh.on_conflict_do_update(
         index_elements=["run_id", "key"],
@@ -141,12 +171,12 @@ def add_metrics(connection: Connection, run_id: str, logged: Sequence[Metric]) -
 
 def set_tags(connection: Connection, run_id: str, entries: Iterable[Tag]) -> None:
     """Set a run's tags, the later of two of one key winning."""
-    _set(connection, tags, {"run_id": run_id}, entries)
+    set_entries(connection, tags, {"run_id": run_id}, entries)
 
 
 def set_experiment_tags(connection: Connection, identifier: str, entries: Iterable[Tag]) -> None:
     """Set an experiment's tags, the later of two of one key winning."""
-    _set(connection, experiment_tags, {"experiment_id": identifier}, entries)
+    set_entries(connection, experiment_tags, {"experiment_id": identifier}, entries)
 
 
 def add_params(
@@ -168,19 +198,26 @@ def add_params(
         if before != entry.value:
             return entry, before
         fresh.append({"run_id": run_id, "key": entry.key, "value": entry.value})
-    connection.execute(_insert(connection)(params).on_conflict_do_nothing(), fresh)
+    connection.execute(inserting(connection, params).on_conflict_do_nothing(), fresh)
     return None
 
 
 def put_artifact(connection: Connection, run_id: str, artifact: Artifact) -> None:
-    """Keep an artifact in place of what its path named before."""
-    fresh = _insert(connection)(artifacts)
+    """Keep an artifact of a run in place of what its path named before."""
+    set_artifact(connection, artifacts, {"run_id": run_id}, artifact)
+
+
+def set_artifact(
+    connection: Connection, table: Table, owner: dict[str, str], artifact: Artifact
+) -> None:
+    """Keep an artifact of whatever owns it in place of what its path named before."""
+    fresh = inserting(connection, table)
     upsert = fresh.on_conflict_do_update(
-        index_elements=["run_id", "path"],
+        index_elements=[*owner, "path"],
         set_={"digest": fresh.excluded.digest, "size": fresh.excluded.size},
     )
     row = {"path": artifact.path, "digest": artifact.digest, "size": artifact.size}
-    connection.execute(upsert, {"run_id": run_id} | row)
+    connection.execute(upsert, owner | row)
 
 
 def read_runs(
@@ -196,8 +233,8 @@ def read_runs(
     rows = connection.execute(query).all()
     ids = [row.id for row in rows]
     values = read_newest(connection, ids)
-    notes = _by_owner(connection, tags, "run_id", ids)
-    settings = _by_owner(connection, params, "run_id", ids)
+    notes = by_owner(connection, tags, "run_id", ids)
+    settings = by_owner(connection, params, "run_id", ids)
     return [
         Run(
             **row._mapping,
@@ -258,8 +295,49 @@ def read_experiments(
     """Return experiments, by name where no order is given."""
     query = select(experiments).where(*where).order_by(*(order or (experiments.c.name,)))
     rows = connection.execute(query.limit(limit).offset(offset)).all()
-    notes = _by_owner(connection, experiment_tags, "experiment_id", [row.id for row in rows])
+    notes = by_owner(connection, experiment_tags, "experiment_id", [row.id for row in rows])
     return [Experiment(**row._mapping, tags=notes.get(row.id, {})) for row in rows]
+
+
+def add_inputs(connection: Connection, run_id: str, read: Iterable[DatasetInput]) -> None:
+    """Keep which datasets a run read, each once."""
+    rows = [
+        {"run_id": run_id, "context": entry.tags.get(CONTEXT)} | msgspec.structs.asdict(entry)
+        for entry in read
+    ]
+    if rows:
+        connection.execute(inserting(connection, inputs).on_conflict_do_nothing(), rows)
+
+
+def add_links(connection: Connection, run_id: str, way: str, models: Iterable[ModelLink]) -> None:
+    """Keep which models a run read (`in`) or wrote (`out`), each once."""
+    rows = [
+        {"run_id": run_id, "way": way, "model_id": link.model_id, "step": link.step}
+        for link in models
+    ]
+    if rows:
+        connection.execute(inserting(connection, links).on_conflict_do_nothing(), rows)
+
+
+def read_links(connection: Connection, ids: Sequence[str]) -> dict[str, RunLinks]:
+    """Return what some runs read and wrote, by run; those that did neither are left out."""
+    datasets: dict[str, list[DatasetInput]] = {}
+    models: dict[tuple[str, str], list[ModelLink]] = {}
+    for part in _parts(ids):
+        for row in connection.execute(select(inputs).where(inputs.c.run_id.in_(part))):
+            fields = {k: v for k, v in row._mapping.items() if k not in {"run_id", "context"}}
+            datasets.setdefault(row.run_id, []).append(DatasetInput(**fields))
+        for row in connection.execute(select(links).where(links.c.run_id.in_(part))):
+            link = ModelLink(row.model_id, row.step)
+            models.setdefault((row.run_id, row.way), []).append(link)
+    return {
+        run_id: RunLinks(
+            datasets=tuple(datasets.get(run_id, ())),
+            read=tuple(models.get((run_id, "in"), ())),
+            written=tuple(models.get((run_id, "out"), ())),
+        )
+        for run_id in {*datasets, *(run_id for run_id, _ in models)}
+    }
 
 
 def read_artifacts(
@@ -271,7 +349,8 @@ def read_artifacts(
     return [Artifact(**row._mapping) for row in connection.execute(found)]
 
 
-def _point_row(run_id: str, point: Metric) -> dict[str, Any]:
+def point_row(run_id: str, point: Metric) -> dict[str, Any]:
+    """Return a point as a row."""
     nan = math.isnan(point.value)
     return {
         "run_id": run_id,
@@ -287,26 +366,30 @@ def _rank(row: dict[str, Any]) -> tuple[int, int, float]:
     return row["step"], row["timestamp"], row["value"]
 
 
-def _insert(connection: Connection) -> Any:
-    return sqlite_insert if connection.dialect.name == "sqlite" else postgresql_insert
+def inserting(connection: Connection, table: Table) -> Any:
+    """Return an insert that can say what is to be done about rows that are there already."""
+    make = sqlite_insert if connection.dialect.name == "sqlite" else postgresql_insert
+    return make(table)
 
 
-def _set(
+def set_entries(
     connection: Connection, table: Table, owner: dict[str, str], entries: Iterable[Tag]
 ) -> None:
+    """Set params or tags of whatever owns them, the later of two of one key winning."""
     rows = [owner | {"key": k, "value": v} for k, v in {t.key: t.value for t in entries}.items()]
     if not rows:
         return
-    fresh = _insert(connection)(table)
+    fresh = inserting(connection, table)
     upsert = fresh.on_conflict_do_update(
         index_elements=[*owner, "key"], set_={"value": fresh.excluded.value}
     )
     connection.execute(upsert, rows)
 
 
-def _by_owner(
+def by_owner(
     connection: Connection, table: Table, owner: str, ids: Sequence[str]
 ) -> dict[str, dict[str, str]]:
+    """Return params or tags of several owners, by owner and key."""
     found: dict[str, dict[str, str]] = {}
     for part in _parts(ids):
         query = select(table.c[owner], table.c.key, table.c.value).where(table.c[owner].in_(part))

@@ -1,0 +1,1 @@
+"""The MLflow-compatible door: it translates to the tracking room and keeps nothing itself."""

@@ -1,0 +1,255 @@
+"""MLflow's errors, limits and forms, request by request, as they were recorded."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tidemill.core.clock import SimulatedClock
+from tidemill.core.ids import Ids
+from tidemill.journal.service import Journal
+from tidemill.server.app import LOCAL
+from tidemill.server.guard import Guard
+from tidemill.server.mlflow.door import MlflowDoor
+from tidemill.storage.blobs.local import LocalBlobs
+from tidemill.storage.db.engine import Database
+from tidemill.tracking.logged_models import LoggedModels
+from tidemill.tracking.service import Tracking
+
+Ask = Callable[..., httpx.Response]
+CORE = "/api/2.0/mlflow"
+FILES = "/api/2.0/mlflow-artifacts/artifacts"
+
+
+@pytest.fixture
+def ask(db: Database, blobs: LocalBlobs, journal: Journal, clock: SimulatedClock, ids: Ids) -> Ask:
+    door = MlflowDoor(
+        Tracking(db, blobs, journal, clock, ids), LoggedModels(db, blobs, journal, clock, ids)
+    )
+    app = Guard(door, LOCAL)
+
+    def call(method: str, path: str, **options: Any) -> httpx.Response:
+        async def send() -> httpx.Response:
+            transport = httpx.ASGITransport(app)
+            base = "http://127.0.0.1"
+            async with httpx.AsyncClient(transport=transport, base_url=base) as client:
+                return await client.request(method, path, **options)
+
+        return asyncio.run(send())
+
+    return call
+
+
+@pytest.fixture
+def run(ask: Ask) -> str:
+    answer = ask("POST", f"{CORE}/runs/create", json={"experiment_id": "0", "user_id": "me"})
+    assert answer.status_code == 200, answer.text
+    return str(answer.json()["run"]["info"]["run_id"])
+
+
+def _wrong(answer: httpx.Response, status: int, code: str, text: str) -> None:
+    assert (answer.status_code, answer.json()["error_code"]) == (status, code), answer.text
+    assert text in answer.json()["message"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status", "code", "text"),
+    [
+        ("GET", "runs/get?run_id=abc", None, 404, "RESOURCE_DOES_NOT_EXIST", "id=abc not found"),
+        ("GET", "runs/get", None, 400, "INVALID_PARAMETER_VALUE", "required parameter 'run_id'"),
+        ("POST", "experiments/create", {"name": ""}, 400, "INVALID_PARAMETER_VALUE", "'name'"),
+        ("POST", "experiments/create", {"name": 123}, 400, "INVALID_PARAMETER_VALUE", "123"),
+        (
+            "GET",
+            "experiments/get?experiment_id=999",
+            None,
+            404,
+            "RESOURCE_DOES_NOT_EXIST",
+            "No Experiment with id=999 exists",
+        ),
+        ("POST", "experiments/search", {}, 400, "INVALID_PARAMETER_VALUE", "positive integer"),
+        ("POST", "runs/search", {"max_results": 50_001}, 400, "INVALID_PARAMETER_VALUE", "50001"),
+        ("POST", "runs/search", {"page_token": "xx"}, 400, "INVALID_PARAMETER_VALUE", "base64"),
+        ("POST", "runs/search", {"order_by": ["foo"]}, 400, "INVALID_PARAMETER_VALUE", "'foo'"),
+        (
+            "POST",
+            "runs/search",
+            {"filter": "foo.x = 1"},
+            400,
+            "INVALID_PARAMETER_VALUE",
+            "Invalid entity type 'foo'",
+        ),
+        ("GET", "logged-models/m-0", None, 404, "RESOURCE_DOES_NOT_EXIST", "ID 'm-0' not found"),
+        ("GET", "nope", None, 501, "NOT_IMPLEMENTED", "does not offer"),
+        ("GET", "runs/create", None, 404, "ENDPOINT_NOT_FOUND", "not allowed"),
+    ],
+)
+def test_a_mistake_is_answered_in_mlflows_words(
+    ask: Ask, method: str, path: str, body: object, status: int, code: str, text: str
+) -> None:
+    _wrong(ask(method, f"{CORE}/{path}", json=body), status, code, text)
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "text"),
+    [
+        ("log-parameter", {"key": "k" * 251, "value": "1"}, "maximum length of 250"),
+        ("log-parameter", {"key": "a/../b", "value": "1"}, "must not resolve to other names"),
+        ("log-metric", {"key": "m", "timestamp": 1}, "required parameter 'value'"),
+        ("log-metric", {"key": "m", "value": "abc", "timestamp": 1}, 'Invalid value "abc"'),
+        ("log-metric", {"key": "m", "value": 1, "timestamp": 2**70}, "timestamp"),
+        ("log-metric", {"key": "m", "value": 1, "timestamp": 1, "step": "x"}, "'step'"),
+        ("log-batch", {"metrics": [{}] * 1001}, "at most 1000 metrics. Got 1001 metrics"),
+        ("log-batch", {"params": [{}] * 101}, "at most 100 params"),
+        ("log-batch", {"tags": [{}] * 101}, "at most 100 tags"),
+        ("log-batch", {"params": [{"key": "z"}, {"key": "z"}]}, "Duplicate parameter keys"),
+        ("update", {"status": "DONE"}, "DONE"),
+        ("update", {"status": "FINISHED", "end_time": 10**18}, "time"),
+    ],
+)
+def test_a_limit_of_mlflow_holds(
+    ask: Ask, run: str, path: str, body: dict[str, object], text: str
+) -> None:
+    answer = ask("POST", f"{CORE}/runs/{path}", json={"run_id": run} | body)
+    _wrong(answer, 400, "INVALID_PARAMETER_VALUE", text)
+
+
+def test_numbers_may_be_texts_and_runs_have_two_names(ask: Ask, run: str) -> None:
+    for value in ("NaN", "Infinity", "1.5", 2):
+        body = {"run_uuid": run, "key": "m", "value": value, "timestamp": "1"}
+        assert ask("POST", f"{CORE}/runs/log-metric", json=body).json() == {}
+    query = {"run_uuid": run, "metric_key": "m", "max_results": "1"}
+    page = ask("GET", f"/ajax-api/2.0/mlflow/metrics/get-history?{httpx.QueryParams(query)}").json()
+    assert len(page["metrics"]) == 1
+    assert page["next_page_token"] == "eyJvZmZzZXQiOjF9"
+    info = ask("GET", f"{CORE}/runs/get?run_uuid={run}").json()["run"]["info"]
+    assert (info["run_id"], info["run_uuid"], info["user_id"]) == (run, run, "me")
+
+
+def test_a_deleted_run_takes_nothing(ask: Ask, run: str) -> None:
+    ask("POST", f"{CORE}/runs/delete", json={"run_id": run})
+    body = {"run_id": run, "key": "m", "value": 1, "timestamp": 1}
+    answer = ask("POST", f"{CORE}/runs/log-metric", json=body)
+    _wrong(answer, 400, "INVALID_PARAMETER_VALUE", "Current state is deleted")
+
+
+def test_the_default_experiment_may_be_renamed(ask: Ask) -> None:
+    ask("GET", f"{CORE}/experiments/get?experiment_id=0")
+    body = {"experiment_id": "0", "new_name": "other"}
+    assert ask("POST", f"{CORE}/experiments/update", json=body).status_code == 200
+    found = ask("GET", f"{CORE}/experiments/get?experiment_id=0").json()["experiment"]
+    assert found["name"] == "other"
+    again = ask("POST", f"{CORE}/experiments/create", json={"name": "Default"}).json()
+    assert again["experiment_id"] != "0"
+
+
+def test_a_point_of_a_model_that_is_not_there_is_refused(ask: Ask, run: str) -> None:
+    body = {"run_id": run, "key": "m", "value": 1, "timestamp": 1, "model_id": "m-0"}
+    answer = ask("POST", f"{CORE}/runs/log-metric", json=body)
+    _wrong(answer, 404, "RESOURCE_DOES_NOT_EXIST", "m-0")
+
+
+def test_a_body_must_be_json(ask: Ask) -> None:
+    wrong = ask(
+        "POST", f"{CORE}/runs/search", content=b"{}", headers={"content-type": "text/plain"}
+    )
+    _wrong(wrong, 400, "INVALID_PARAMETER_VALUE", "Content-Type")
+    json = {"content-type": "application/json"}
+    for body in (b"{bad", b"[1]", b"3", b"null", b"\xff\xfe", b"[" * 100_000):
+        assert ask("POST", f"{CORE}/runs/search", content=body, headers=json).status_code == 200
+
+
+def test_files_come_and_go(ask: Ask, run: str) -> None:
+    root = f"0/{run}/artifacts"
+    content = bytes(range(256)) * 10_000
+    assert ask("PUT", f"{FILES}/{root}/a/b.html", content=content).json() == {}
+    answer = ask("GET", f"{FILES}/{root}/a/b.html")
+    assert answer.content == content
+    assert answer.headers["content-type"] == "application/octet-stream"
+    assert answer.headers["content-disposition"].startswith("attachment")
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert ask("GET", FILES, params={"path": f"{root}/a"}).json() == {
+        "files": [{"path": "b.html", "is_dir": False, "file_size": len(content)}]
+    }
+    assert ask("GET", f"/get-artifact?run_id={run}&path=a/b.html").content == content
+    listed = ask("GET", f"{CORE}/artifacts/list?run_id={run}").json()
+    assert listed["files"] == [{"path": "a", "is_dir": True}]
+    assert ask("DELETE", f"{FILES}/{root}/a").json() == {}
+    assert ask("GET", FILES, params={"path": root}).json() == {}
+    missing = ask("GET", f"{FILES}/{root}/a/b.html")
+    _wrong(missing, 404, "RESOURCE_DOES_NOT_EXIST", "a/b.html")
+
+
+@pytest.mark.parametrize(
+    "path", ["..%2f..%2fetc/passwd", "%2e%2e/x", "0/x/artifacts/..%2fy", "0%5cx", "0/x", "%00"]
+)
+def test_a_path_cannot_leave(ask: Ask, path: str) -> None:
+    for method in ("GET", "PUT", "DELETE"):
+        answer = ask(method, f"{FILES}/{path}")
+        assert answer.status_code in {400, 404}, answer.text
+    assert ask("GET", f"{FILES}?path={path}").status_code in {200, 400, 404}
+
+
+def test_what_is_out_of_scope_says_so(ask: Ask) -> None:
+    for path in ("/api/3.0/mlflow/traces/search", "/v1/traces", f"{CORE}/gateway/x"):
+        _wrong(ask("POST", path, json={}), 501, "NOT_IMPLEMENTED", "does not offer")
+    info = ask("GET", "/api/3.0/mlflow/server-info").json()
+    assert info["artifact_serving_enabled"] is True
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=10),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=5,
+)
+_FIELDS = [
+    "run_id", "experiment_id", "experiment_ids", "key", "value", "timestamp", "step", "metrics",
+    "params", "tags", "filter", "order_by", "max_results", "page_token", "name", "models",
+    "datasets", "status", "end_time", "start_time", "run_view_type", "new_name",
+]  # fmt: skip
+
+
+@settings(
+    max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    path=st.sampled_from(
+        [
+            "runs/create",
+            "runs/update",
+            "runs/log-metric",
+            "runs/log-parameter",
+            "runs/set-tag",
+            "runs/log-batch",
+            "runs/search",
+            "runs/log-inputs",
+            "runs/outputs",
+            "logged-models",
+            "logged-models/search",
+            "experiments/create",
+            "experiments/search",
+            "experiments/update",
+            "experiments/set-experiment-tag",
+        ]
+    ),
+    body=st.dictionaries(st.sampled_from(_FIELDS), _JSON, max_size=6),
+)
+def test_no_body_is_answered_with_5xx(
+    ask: Ask, run: str, path: str, body: dict[str, object]
+) -> None:
+    import json
+
+    named = {"run_id": run, "experiment_id": "0"} | body
+    answer = ask(
+        "POST",
+        f"{CORE}/{path}",
+        content=json.dumps(named).encode(),
+        headers={"content-type": "application/json"},
+    )
+    assert answer.status_code < 500, answer.text
