@@ -77,7 +77,7 @@ class BlockCounts(msgspec.Struct, frozen=True):
     @property
     def rows(self) -> Floats:
         """How many values each block has, missing ones included."""
-        return self.counts.sum(axis=1).astype(np.float64)
+        return np.asarray(self.counts.sum(axis=1), dtype=np.float64)
 
     def levels(self) -> Floats:
         """Return, for each block, the counts that are compared.

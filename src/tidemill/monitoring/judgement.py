@@ -9,17 +9,16 @@ import msgspec
 import numpy as np
 import polars as pl
 
+from tidemill.core.clock import from_micros
 from tidemill.core.policy import MonitorPolicy
-from tidemill.core.tasks import improvement, metrics_of
-from tidemill.models.metrics import log_losses
+from tidemill.core.tasks import LOWER_IS_BETTER, improvement, metrics_of
 from tidemill.monitoring.cause import causes
-from tidemill.monitoring.concept import block_mean, first_change
-from tidemill.monitoring.drift import DriftReference
-from tidemill.monitoring.estimation import Calibrator, estimate_binary
+from tidemill.monitoring.concept import excess, first_change
+from tidemill.monitoring.live import Live, answers_of, features_of
 from tidemill.monitoring.performance import (
     LEAST_ROWS,
-    NORMAL_95,
     by_segment,
+    defined,
     intervals,
     losses_of,
     metrics_of_rows,
@@ -33,57 +32,13 @@ from tidemill.monitoring.records import (
     Severity,
     WindowReport,
 )
-from tidemill.monitoring.reference import Reference, blocks_of
 
 MOST_NAMED = 3
 LEAST_EXCESS = 0.05
-"""By which share the realised loss must exceed the expected one to speak of concept drift."""
-SIGMAS = 3.0
-
-
-class Live:
-    """The live version's reference with what is computed from it once.
-
-    Args:
-        reference: Of the version.
-        drift: The same, calibrated.
-    """
-
-    def __init__(self, reference: Reference, drift: DriftReference) -> None:
-        self.reference = reference
-        self.drift = drift
-        self.signature = reference.signature
-        holdout = reference.holdout
-        self.holdout = holdout.rename({reference.label: "label"}) if holdout.height else holdout
-        self.losses = losses_of(self.signature, self.holdout) if holdout.height else np.zeros(0)
-        self.calibrator = self._calibrator()
-        self._errors: dict[str, float] = {}
-
-    def error_of(self, metric: str, block: float) -> float:
-        """Return the standard error of a metric on the held-out rows; 0 where it is not known.
-
-        Args:
-            metric: Its name.
-            block: The length of a block in seconds.
-        """
-        if metric not in self._errors:
-            self._errors[metric] = self._standard_error(metric, block)
-        return self._errors[metric]
-
-    def _standard_error(self, metric: str, block: float) -> float:
-        time = self.reference.time
-        if time is None or not self.holdout.height:
-            return 0.0
-        rows = self.holdout.with_columns(blocks_of(self.holdout[time], block).alias("block"))
-        values = metrics_of_rows(self.signature, rows, (metric,))
-        span = intervals(self.signature, rows, (metric,), values).get(metric)
-        return 0.0 if span is None else (span[1] - span[0]) / (2 * NORMAL_95)
-
-    def _calibrator(self) -> Calibrator | None:
-        if self.signature.task != "binary" or self.holdout.height < LEAST_ROWS:
-            return None
-        positives = (self.holdout["label"] == self.signature.positive).to_numpy()
-        return Calibrator(self.holdout["score"].to_numpy(), positives)
+"""The least part of the expected loss by which it must be exceeded to count as concept drift."""
+CONCEPT_LEVEL = 0.01
+_MONTH = 30 * 86400.0
+Measured = tuple[dict[str, float], dict[str, tuple[float, float]], tuple[SegmentQuality, ...]]
 
 
 class Judge(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,33 +59,41 @@ class Judge(msgspec.Struct, frozen=True, kw_only=True):
         Args:
             rows: Its predictions with features, answers, labels and `block`.
         """
-        answered = rows.filter((pl.col("status") == "ok") & (pl.col("role") != "shadow"))
-        notes: list[str] = []
-        columns = self._columns(answered, notes)
+        asked = rows.filter(pl.col("role") != "shadow")
+        answered = asked.filter(pl.col("status") == "ok")
+        labels = answered["label"].is_not_null()
         mine = answered.filter(pl.col("version") == self.version)
         labelled = mine.filter(pl.col("label").is_not_null())
-        realised, spans, segments = self._realised(answered, mine, labelled, notes)
+        notes: list[str] = []
+        columns, answer = self._columns(answered, mine, notes)
+        realised, spans, segments = self._realised(mine, labelled, notes)
+        live: Live | None = self.live
+        estimated, bands = ({}, {}) if live is None else live.estimate(mine, self._names)
+        newest: int | None = answered["arrived"].max()  # type: ignore[assignment]
         report = WindowReport(
             endpoint=self.endpoint,
             model=self.model,
             version=self.version,
             since=self.since,
             until=self.until,
-            predictions=rows.height,
-            errors=int((rows["status"] != "ok").sum()),
-            latency_p50_us=float(rows["latency_us"].quantile(0.5) or 0.0) if rows.height else 0.0,
-            latency_p99_us=float(rows["latency_us"].quantile(0.99) or 0.0) if rows.height else 0.0,
-            labelled=int(answered["label"].is_not_null().sum()) if answered.height else 0,
-            coverage=_share(answered["label"].is_not_null()) if answered.height else 0.0,
+            predictions=asked.height,
+            errors=asked.height - answered.height,
+            latency_p50_us=float(asked["latency_us"].quantile(0.5) or 0.0),
+            latency_p99_us=float(asked["latency_us"].quantile(0.99) or 0.0),
+            labelled=int(labels.sum()),
+            coverage=_share(labels),
             realised=realised,
             intervals=spans,
-            estimated=self._estimated(mine),
-            reference={} if self.live is None else self.live.reference.metrics,
+            estimated=estimated,
+            bands=bands,
+            reference={} if live is None else live.metrics,
             columns=columns,
             segments=segments,
             notes=tuple(notes),
+            newest_label=None if newest is None else from_micros(newest),
         )
-        return report, self._findings(report, labelled)
+        found = self._findings(report, labelled, answer)
+        return msgspec.structs.replace(report, found=tuple(f.kind for f in found)), found
 
     @property
     def _names(self) -> tuple[str, ...]:
@@ -138,27 +101,28 @@ class Judge(msgspec.Struct, frozen=True, kw_only=True):
         wanted = tuple(m for m in self.metrics if m in known)
         return wanted or known
 
-    def _columns(self, rows: pl.DataFrame, notes: list[str]) -> tuple[ColumnDrift, ...]:
+    def _columns(
+        self, rows: pl.DataFrame, mine: pl.DataFrame, notes: list[str]
+    ) -> tuple[tuple[ColumnDrift, ...], ColumnDrift | None]:
+        """Compare what came in, and what was answered."""
         if self.live is None:
             notes.append("Drift cannot be judged, because the version has no reference.")
-            return ()
+            return (), None
         if rows.height < LEAST_ROWS:
             notes.append(f"Drift cannot be judged, because the window has {rows.height} rows.")
-            return ()
-        columns, note = self.live.drift.compare(
-            rows, rows["block"], q=self.policy.drift_q, least_effect=self.policy.min_effect
+            return (), None
+        levels = {"q": self.policy.drift_q, "least_effect": self.policy.min_effect}
+        columns, note = self.live.drift.compare(features_of(rows), rows["block"], **levels)
+        notes += [note] if note else []
+        if mine.height < LEAST_ROWS:
+            return columns, None
+        said, note = self.live.answers.compare(
+            answers_of(self.live.signature, mine), mine["block"], **levels
         )
-        if note:
-            notes.append(note)
-        return columns  # type: ignore[no-any-return]
+        notes += [note.replace("Drift", "Prediction drift", 1)] if note else []
+        return columns, said[0] if said else None
 
-    def _realised(
-        self,
-        answered: pl.DataFrame,
-        mine: pl.DataFrame,
-        labelled: pl.DataFrame,
-        notes: list[str],
-    ) -> tuple[dict[str, float], dict[str, tuple[float, float]], tuple[SegmentQuality, ...]]:
+    def _realised(self, mine: pl.DataFrame, labelled: pl.DataFrame, notes: list[str]) -> Measured:
         if self.live is None:
             return {}, {}, ()
         if labelled.height < LEAST_ROWS:
@@ -176,67 +140,77 @@ class Judge(msgspec.Struct, frozen=True, kw_only=True):
             return {}, {}, ()
         signature = self.live.signature
         values = metrics_of_rows(signature, labelled, self._names)
+        lacking = sorted(values.keys() - defined(values).keys())
+        notes += [f"{name} is not defined for the window's labels." for name in lacking]
         spans = intervals(signature, labelled, self._names, values)
         segments = by_segment(signature, labelled, self.policy.segments, self._names)
-        return values, spans, segments
+        return defined(values), spans, segments
 
-    def _estimated(self, mine: pl.DataFrame) -> dict[str, float]:
-        if self.live is None or self.live.calibrator is None or mine.height < LEAST_ROWS:
-            return {}
-        scores = mine["score"].cast(pl.Float64).to_numpy()
-        said = (mine["prediction"] == self.live.signature.positive).to_numpy()
-        estimated = estimate_binary(self.live.calibrator(scores), scores, said)
-        return {k: v for k, v in estimated.items() if k in self._names}
-
-    def _findings(self, report: WindowReport, labelled: pl.DataFrame) -> list[Finding]:
+    def _findings(
+        self, report: WindowReport, labelled: pl.DataFrame, answer: ColumnDrift | None
+    ) -> list[Finding]:
         findings = [
             self._drift(report),
+            self._answers(answer),
             self._performance(report, labelled),
             self._concept(report, labelled),
+            self._estimated(report),
             self._silence(report),
         ]
         return [f for f in findings if f is not None]
 
     def _silence(self, report: WindowReport) -> Finding | None:
-        if report.predictions:
+        if report.predictions == 0:
+            said = f"No prediction was asked for in {self._stretch}."
+            return self._finding("silence", "warning", said)
+        if report.labelled or report.errors == report.predictions:
             return None
-        said = f"No prediction was asked for from {self.since:%d %B} to {self.until:%d %B}."
-        return self._finding("silence", "warning", said)
+        said = f"None of {report.predictions:,} predictions in {self._stretch} has a label yet."
+        return self._finding("silence", "warning", said, numbers={"coverage": 0.0})
 
     def _drift(self, report: WindowReport) -> Finding | None:
         moved = sorted((c for c in report.columns if c.drifted), key=lambda c: -c.effect)
         if not moved:
             return None
-        named = "; ".join(f"`{c.column}` {c.reference} → {c.current}" for c in moved[:MOST_NAMED])
+        named = "; ".join(_movement(c) for c in moved[:MOST_NAMED])
         more = f" and {len(moved) - MOST_NAMED} more" if len(moved) > MOST_NAMED else ""
         many = "column" if len(moved) == 1 else "columns"
         return self._finding(
             "drift",
             "warning",
             f"{len(moved)} of {len(report.columns)} {many} moved: {named}{more}.",
-            numbers={f"effect.{c.column}": round(c.effect, 4) for c in moved[:8]},
+            numbers={
+                "false_alarms_per_30_days": self.policy.drift_q * _MONTH / self.policy.window,
+                **{f"effect.{c.column}": round(c.effect, 4) for c in moved[:8]},
+                **{f"p.{c.column}": c.p_value for c in moved[:8]},
+            },
             columns=tuple(c.column for c in moved),
         )
 
+    def _answers(self, answer: ColumnDrift | None) -> Finding | None:
+        if answer is None or not answer.drifted:
+            return None
+        return self._finding(
+            "prediction-drift",
+            "warning",
+            f"The answers moved: {answer.reference} → {answer.current}.",
+            numbers={"effect": round(answer.effect, 4), "p": answer.p_value},
+        )
+
     def _performance(self, report: WindowReport, labelled: pl.DataFrame) -> Finding | None:
-        if not report.realised:
-            return None
-        watched = self._names[0]
-        value, usual = report.realised[watched], report.reference.get(watched, float("nan"))
-        fall = -improvement(watched, value, usual)
+        watched = self._names[0] if self._names else ""
         span = report.intervals.get(watched)
-        if not fall >= self.policy.performance_drop or span is None:
+        if watched not in report.realised or watched not in report.reference or span is None:
             return None
-        # Both figures are uncertain: the window's, and the one that it is compared with.
-        error = (span[1] - span[0]) / (2 * NORMAL_95)
-        before = self.live.error_of(watched, self.policy.block)
-        if fall < NORMAL_95 * float(np.hypot(error, before)):
+        value, usual = report.realised[watched], report.reference[watched]
+        fall = -improvement(watched, value, usual)
+        if fall < max(self.policy.performance_drop, self._noise(watched, span)):
             return None
         explained = self._causes(report, labelled)
         return self._finding(
             "performance",
             "critical",
-            f"{watched} went {usual:.3f} → {value:.3f} in the week from {self.since:%d %B}"
+            f"{watched} {_went(watched)} {usual:.3f} → {value:.3f} in {self._stretch}"
             f"{_explanation(explained)}{self._hardest(report, watched)}.",
             numbers={
                 f"{watched}.reference": usual,
@@ -249,48 +223,93 @@ class Judge(msgspec.Struct, frozen=True, kw_only=True):
             causes=explained,
         )
 
+    def _noise(self, metric: str, span: tuple[float, float]) -> float:
+        """Return how much chance makes of a metric: the window's part, and the reference's."""
+        return float(np.hypot((span[1] - span[0]) / 2, self.live.noise(metric)))
+
+    def _estimated(self, report: WindowReport) -> Finding | None:
+        """Say that quality probably fell, where labels are too few to know."""
+        watched = self._names[0] if self._names else ""
+        if report.realised or watched not in report.bands or watched not in report.reference:
+            return None
+        value, usual, span = (
+            report.estimated[watched],
+            report.reference[watched],
+            report.bands[watched],
+        )
+        best = span[0] if watched in LOWER_IS_BETTER else span[1]
+        fall = -improvement(watched, value, usual)
+        if fall < self.policy.performance_drop or improvement(watched, best, usual) >= 0:
+            return None
+        return self._finding(
+            "estimated-performance",
+            "warning",
+            f"{watched} probably {_went(watched)} {usual:.3f} → {value:.3f} in {self._stretch}: "
+            f"an estimate, since {report.coverage:.0%} of the predictions are labelled.",
+            numbers={f"{watched}.reference": usual, f"{watched}.estimated": value},
+        )
+
     def _causes(self, report: WindowReport, labelled: pl.DataFrame) -> tuple[Cause, ...]:
         if not len(self.live.losses):
             return ()
         moved = [c.column for c in report.columns if c.drifted]
         found = causes(
-            self.live.holdout,
+            features_of(self.live.holdout),
             self.live.losses,
-            labelled,
+            features_of(labelled),
             losses_of(self.live.signature, labelled),
             moved,
         )
         return tuple(c for c in found if c.share > 0.05)[:MOST_NAMED]
 
     def _hardest(self, report: WindowReport, metric: str) -> str:
-        known = [s for s in report.segments if not np.isnan(s.metrics[metric])]
+        known = [s for s in report.segments if metric in s.metrics]
         if len(known) < 2:
             return ""
         worst = min(known, key=lambda s: improvement(metric, s.metrics[metric], 0.0))
         return f"; `{worst.column}` {worst.value} is hit hardest ({worst.metrics[metric]:.3f})"
 
     def _concept(self, report: WindowReport, labelled: pl.DataFrame) -> Finding | None:
-        if not report.realised or self.live.calibrator is None:
+        if not report.realised:
             return None
+        live: Live = self.live
         ordered = labelled.sort("arrived", "id")
-        scores = ordered["score"].cast(pl.Float64).to_numpy()
-        expected = self.live.calibrator(scores)
-        certain, impossible = np.ones(len(scores), bool), np.zeros(len(scores), bool)
-        usual = expected * log_losses(certain, scores) + (1 - expected) * log_losses(
-            impossible, scores
-        )
-        residuals = losses_of(self.live.signature, ordered) - usual
-        change = first_change(residuals)
-        mean, error = block_mean(residuals, ordered["block"])
-        if change is None or mean < LEAST_EXCESS * float(usual.mean()) or mean < SIGMAS * error:
+        usual, now = live.residuals(live.holdout), live.residuals(ordered)
+        if usual is None or now is None:
             return None
+        growth, p_value = excess(
+            usual, live.holdout["block"].to_numpy(), now, ordered["block"].to_numpy()
+        )
+        expected = float((losses_of(live.signature, ordered) - now).mean())
+        if p_value > CONCEPT_LEVEL or growth < LEAST_EXCESS * expected:
+            return None
+        change = first_change(np.concatenate([usual, now]), known=len(usual))
+        if change is None:
+            return None
+        noticed = ordered["time"][change.index - len(usual)]
         return self._finding(
             "concept",
             "critical",
-            f"The loss is {mean:.3f} a row larger than the scores lead one to expect "
-            f"({usual.mean():.3f}): the relation of features and label has changed.",
-            numbers={"residual": mean, "error": error, "expected": float(usual.mean())},
+            f"The loss is {growth / expected:.0%} larger than the inputs lead one to expect "
+            f"({expected:.3f} → {expected + growth:.3f} a row), seen from "
+            f"{_day(from_micros(noticed))} on: the relation of features and label has changed.",
+            numbers={
+                "expected": expected,
+                "excess": growth,
+                "p": p_value,
+                "noticed": float(noticed),
+            },
         )
+
+    @property
+    def _stretch(self) -> str:
+        """The window in words."""
+        seconds = (self.until - self.since).total_seconds()
+        for length, name in ((86400, "day"), (3600, "hour"), (60, "minute"), (1, "second")):
+            if seconds >= length:
+                many = f"{seconds / length:g} {name}s" if seconds != length else f"{name}"
+                return f"the {many} from {_day(self.since)}"
+        return f"the stretch from {_day(self.since)}"
 
     def _finding(
         self, kind: FindingKind, severity: Severity, message: str, **details: Any
@@ -308,11 +327,27 @@ class Judge(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+def _movement(column: ColumnDrift) -> str:
+    """Say how a column moved: by its typical value, or by what is missing where that grew."""
+    grown = column.missing - column.missing_reference
+    if grown >= 0.5 * column.effect and column.missing < 1.0:
+        return f"`{column.column}` missing {column.missing_reference:.0%} → {column.missing:.0%}"
+    return f"`{column.column}` {column.reference} → {column.current}"
+
+
 def _explanation(explained: tuple[Cause, ...]) -> str:
     if not explained:
         return "; no shift of a column explains it"
     named = ", ".join(f"`{c.column}` ({min(c.share, 1.0):.0%})" for c in explained)
     return f"; shifts that explain it: {named}"
+
+
+def _went(metric: str) -> str:
+    return "rose" if metric in LOWER_IS_BETTER else "fell"
+
+
+def _day(moment: datetime) -> str:
+    return f"{moment.day} {moment:%B}"
 
 
 def _share(flags: pl.Series) -> float:

@@ -85,11 +85,14 @@ class WindowReport(msgspec.Struct, frozen=True, kw_only=True):
         coverage: The share of predictions that are labelled.
         realised: Metrics over the labelled rows; empty where coverage is too small.
         intervals: For each, the ends of its 95% interval.
-        estimated: Metrics expected without labels (CBPE), where they can be.
+        estimated: Metrics expected without labels, where they can be.
+        bands: For each, the ends of its sampling band: three standard errors each way.
         reference: The version's metrics on the rows that it was judged by.
         columns: How far each column moved; empty where that cannot be judged.
         segments: Quality by segment.
         notes: What could not be judged, and why.
+        newest_label: When the newest label that it counts arrived.
+        found: The kinds of findings that it gave.
     """
 
     endpoint: str
@@ -106,10 +109,13 @@ class WindowReport(msgspec.Struct, frozen=True, kw_only=True):
     realised: dict[str, float]
     intervals: dict[str, tuple[float, float]]
     estimated: dict[str, float]
+    bands: dict[str, tuple[float, float]] = {}
     reference: dict[str, float]
     columns: tuple[ColumnDrift, ...]
     segments: tuple[SegmentQuality, ...]
     notes: tuple[str, ...] = ()
+    newest_label: datetime | None = None
+    found: tuple[FindingKind, ...] = ()
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):

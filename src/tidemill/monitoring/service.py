@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import msgspec
-import numpy as np
 import polars as pl
 from sqlalchemy import Connection
 
@@ -16,13 +16,13 @@ from tidemill.core.policy import MonitorPolicy
 from tidemill.core.references import Ref
 from tidemill.journal.service import Journal
 from tidemill.monitoring import store
-from tidemill.monitoring.drift import DriftReference
 from tidemill.monitoring.events import FindingRaised, WindowJudged
-from tidemill.monitoring.judgement import Judge, Live
+from tidemill.monitoring.judgement import Judge
+from tidemill.monitoring.live import Live
 from tidemill.monitoring.performance import losses_of
-from tidemill.monitoring.records import Finding, VersionEvidence, WindowReport
+from tidemill.monitoring.records import Finding, FindingKind, VersionEvidence, WindowReport
 from tidemill.monitoring.reference import Reference, blocks_of
-from tidemill.predictions.reader import FEATURE, read_labels, read_predictions
+from tidemill.predictions.reader import read_labels, read_predictions
 from tidemill.storage.db.engine import Database
 
 ACTOR = "monitoring"
@@ -54,7 +54,8 @@ class Monitor:
         self._clock = clock
         self._predictions = predictions
         self._references = references
-        self._live: dict[tuple[str, int], Live | None] = {}
+        self._known: dict[tuple[str, int], Reference | None] = {}
+        self._live: dict[tuple[str, int, float], Live | None] = {}
 
     def observe(self, endpoint: str) -> int:
         """Take in what came since the last time; each record is taken in exactly once.
@@ -64,16 +65,15 @@ class Monitor:
         """
         with self._db.read() as connection:
             progress = store.read_progress(connection, endpoint)
-        predictions, cursor = read_predictions(self._predictions, endpoint, progress.predictions)
         labels, label_cursor = read_labels(self._predictions, endpoint, progress.labels)
+        predictions, cursor = read_predictions(self._predictions, endpoint, progress.predictions)
         if predictions.is_empty() and labels.is_empty():
             return 0
-        entries = store.prepared(endpoint, predictions)
+        entries, arrived = store.prepared(endpoint, predictions), store.label_entries(labels)
         after = msgspec.structs.replace(progress, predictions=cursor, labels=label_cursor)
 
         def work(connection: Connection) -> None:
-            store.add_rows(connection, entries)
-            store.set_labels(connection, endpoint, labels)
+            store.take_in(connection, endpoint, entries, arrived)
             store.set_progress(connection, endpoint, after)
 
         self._db.write(work)
@@ -91,7 +91,8 @@ class Monitor:
         """Judge every window that is due, and say what was found.
 
         A window is due when it is over and enough of its labels have come, or when they should
-        have come by now.
+        have come by now. One that was judged is judged again when later labels came to it; what
+        they reveal is said then, and nothing is said twice.
 
         Args:
             endpoint: Which.
@@ -100,7 +101,7 @@ class Monitor:
             policy: How to judge.
             metrics: Which metrics; the first is the one that is watched.
         """
-        found: list[Finding] = []
+        found = self._revise(endpoint, model, policy, metrics)
         while (due := self._due(endpoint, policy)) is not None:
             found += self._judge(endpoint, model, version, policy, metrics, *due)
         return found
@@ -135,10 +136,10 @@ class Monitor:
             )
         answered = rows.filter(pl.col("status") == "ok")
         labelled = answered.filter(pl.col("label").is_not_null()).sort("arrived", "id")
-        live = self._live_version(model, version, 86400.0)
+        reference = self._reference(model, version)
         losses: tuple[float, ...] = ()
-        if live is not None and labelled.height:
-            losses = tuple(losses_of(live.reference.signature, labelled).tolist())
+        if reference is not None and labelled.height:
+            losses = tuple(losses_of(reference.signature, labelled).tolist())
         scores = answered["score"] if answered["score"].dtype.is_numeric() else pl.Series([0.0])
         return VersionEvidence(
             version=version,
@@ -179,9 +180,60 @@ class Monitor:
         since: int,
         until: int,
     ) -> list[Finding]:
+        report, findings = self._look(endpoint, model, version, policy, metrics, since, until)
+        with self._db.read() as connection:
+            progress = store.read_progress(connection, endpoint)
+        after = msgspec.structs.replace(progress, judged=until, silent=report.predictions == 0)
+        kept = since - (KEPT_WINDOWS - 1) * (until - since)
+
+        def work(connection: Connection) -> None:
+            store.forget(connection, endpoint, kept)
+            store.set_progress(connection, endpoint, after)
+            self._write(connection, report, findings)
+
+        self._db.write(work)
+        return findings
+
+    def _revise(
+        self, endpoint: str, model: str, policy: MonitorPolicy, metrics: Sequence[str]
+    ) -> list[Finding]:
+        """Judge again the kept windows to which labels came since."""
+        found: list[Finding] = []
+        with self._db.read() as connection:
+            reports = store.read_windows(connection, endpoint, None, KEPT_WINDOWS - 1)
+            changed = [
+                r
+                for r in reports
+                if r.model == model and _is_kept(r, reports[0]) and _outdated(connection, r)
+            ]
+        for known in reversed(changed):
+            report, findings = self._look(
+                endpoint,
+                model,
+                known.version,
+                policy,
+                metrics,
+                micros(known.since),
+                micros(known.until),
+            )
+            new = [f for f in findings if f.kind not in known.found]
+            told = (*known.found, *(f.kind for f in new))
+            self._db.write(partial(self._write, report=_with(report, told), findings=new))
+            found += new
+        return found
+
+    def _look(
+        self,
+        endpoint: str,
+        model: str,
+        version: int,
+        policy: MonitorPolicy,
+        metrics: Sequence[str],
+        since: int,
+        until: int,
+    ) -> tuple[WindowReport, list[Finding]]:
         with self._db.read() as connection:
             rows = store.read_rows(connection, endpoint, since, until)
-            progress = store.read_progress(connection, endpoint)
         judge = Judge(
             endpoint=endpoint,
             model=model,
@@ -192,55 +244,55 @@ class Monitor:
             since=from_micros(since),
             until=from_micros(until),
         )
-        report, findings = judge.look(_plain(rows, policy.block))
-        before = since - (KEPT_WINDOWS - 1) * (until - since)
-        after = msgspec.structs.replace(progress, judged=until, silent=report.predictions == 0)
+        return judge.look(rows.with_columns(blocks_of(rows["time"], policy.block)))
 
-        def work(connection: Connection) -> None:
-            store.set_window(connection, report)
-            store.forget(connection, endpoint, before)
-            store.set_progress(connection, endpoint, after)
-            subject = Ref("endpoint", endpoint)
-            judged = WindowJudged(
-                endpoint=endpoint,
-                version=version,
-                predictions=report.predictions,
-                coverage=report.coverage,
-                findings=len(findings),
-            )
-            fact = self._journal.append(connection, judged, subject=subject, actor=ACTOR)
-            for finding in findings:
-                raised = FindingRaised(finding=finding)
-                self._journal.append(
-                    connection, raised, subject=subject, actor=ACTOR, cause=fact.id
-                )
+    def _write(
+        self, connection: Connection, report: WindowReport, findings: Sequence[Finding]
+    ) -> None:
+        store.set_window(connection, report)
+        subject = Ref("endpoint", report.endpoint)
+        judged = WindowJudged(
+            endpoint=report.endpoint,
+            version=report.version,
+            predictions=report.predictions,
+            coverage=report.coverage,
+            findings=len(findings),
+        )
+        fact = self._journal.append(connection, judged, subject=subject, actor=ACTOR)
+        for finding in findings:
+            raised = FindingRaised(finding=finding)
+            self._journal.append(connection, raised, subject=subject, actor=ACTOR, cause=fact.id)
 
-        self._db.write(work)
-        return findings
+    def _reference(self, model: str, version: int) -> Reference | None:
+        """Return a version's reference; read once."""
+        key = (model, version)
+        if key not in self._known:
+            self._known[key] = self._references(model, version)
+        return self._known[key]
 
     def _live_version(self, model: str, version: int, block: float) -> Live | None:
         """Return a version's reference, ready to compare with; made once."""
-        key = (model, version)
+        key = (model, version, block)
         if key not in self._live:
-            reference = self._references(model, version)
-            self._live[key] = None if reference is None else _live(reference, block)
+            reference = self._reference(model, version)
+            self._live[key] = None if reference is None else Live(reference, block)
         return self._live[key]
 
 
-def _live(reference: Reference, block: float) -> Live:
-    columns = [c.name for c in reference.signature.features]
-    rows = reference.rows
-    if reference.time is None:
-        # Without a time column, equal parts of the rows stand for blocks.
-        blocks = pl.Series("block", np.arange(rows.height) * 30 // max(rows.height, 1))
-    else:
-        blocks = blocks_of(rows[reference.time], block)
-    return Live(reference, DriftReference(rows, blocks, columns))
+def _is_kept(report: WindowReport, newest: WindowReport) -> bool:
+    """Tell whether all rows of a window are still at hand."""
+    length = newest.until - newest.since
+    return report.since >= newest.since - (KEPT_WINDOWS - 1) * length
 
 
-def _plain(rows: pl.DataFrame, block: float) -> pl.DataFrame:
-    """Give features their own names, and every row its block of time."""
-    renamed = rows.rename(
-        {c: c.removeprefix(FEATURE) for c in rows.columns if c.startswith(FEATURE)}
+def _outdated(connection: Connection, report: WindowReport) -> bool:
+    """Tell whether labels came to a window since it was judged."""
+    newest = store.newest_label(
+        connection, report.endpoint, micros(report.since), micros(report.until)
     )
-    return renamed.with_columns(blocks_of(rows["time"], block).alias("block"))
+    counted = -1 if report.newest_label is None else micros(report.newest_label)
+    return newest is not None and newest > counted
+
+
+def _with(report: WindowReport, found: tuple[FindingKind, ...]) -> WindowReport:
+    return msgspec.structs.replace(report, found=found)

@@ -76,6 +76,15 @@ rows = Table(
     Index(None, "endpoint", "time"),
     Index(None, "endpoint", "key"),
 )
+pending = Table(
+    "monitoring_pending",
+    metadata,
+    Column("endpoint", String(250), primary_key=True),
+    Column("by", String(3), primary_key=True),
+    Column("name", String(500), primary_key=True),
+    Column("label", LargeBinary, nullable=False),
+    Column("arrived", BigInteger, nullable=False),
+)
 windows = Table(
     "monitoring_windows",
     metadata,
@@ -94,6 +103,8 @@ _TYPES: dict[str, Any] = {
     "latency_us": pl.Int64,
     "arrived": pl.Int64,
 }
+_PART = 500
+"""How many names a query asks for at once."""
 _ENCODER = msgspec.msgpack.Encoder()
 _DECODER = msgspec.msgpack.Decoder()
 
@@ -122,29 +133,103 @@ def prepared(endpoint: str, predictions: pl.DataFrame) -> list[dict[str, Any]]:
     return plain
 
 
-def add_rows(connection: Connection, entries: list[dict[str, Any]]) -> None:
-    """Keep predictions, each once."""
+class LabelEntry(msgspec.Struct, frozen=True):
+    """One label, and what names its prediction: its `id`, or its row's `key`."""
+
+    by: str
+    name: str
+    label: bytes
+    arrived: int
+
+
+def label_entries(labels: pl.DataFrame) -> list[LabelEntry]:
+    """Return labels as entries, the last to arrive for each name; done outside the writer."""
+    found: dict[tuple[str, str], LabelEntry] = {}
+    columns = labels.select("prediction_id", "key", "label", "arrived")
+    for identifier, key, label, arrived in columns.iter_rows():
+        by, name = ("id", identifier) if identifier is not None else ("key", key)
+        if name is not None:
+            found[by, name] = LabelEntry(by, name, _ENCODER.encode(label), arrived)
+    return list(found.values())
+
+
+def take_in(
+    connection: Connection,
+    endpoint: str,
+    entries: list[dict[str, Any]],
+    labels: list[LabelEntry],
+) -> None:
+    """Keep predictions, each once, and labels with them; the last label to arrive wins.
+
+    A label whose prediction has not been seen waits for it: the two travel by different ways, and
+    either may be first.
+    """
     make = sqlite_insert if connection.dialect.name == "sqlite" else postgresql_insert
     if entries:
         connection.execute(make(rows).on_conflict_do_nothing(), entries)
+    waiting = _waiting(connection, endpoint, entries)
+    _set_labels(connection, endpoint, waiting)
+    _set_labels(connection, endpoint, labels)
+    _wait(connection, endpoint, labels, make)
 
 
-def set_labels(connection: Connection, endpoint: str, labels: pl.DataFrame) -> None:
-    """Keep labels with their predictions; the last to arrive wins."""
-    entries = [
-        {"an_id": i, "a_key": k, "a_label": _ENCODER.encode(label), "an_arrival": arrived}
-        for i, k, label, arrived in labels.select(
-            "prediction_id", "key", "label", "arrived"
-        ).iter_rows()
-    ]
+def _waiting(
+    connection: Connection, endpoint: str, entries: list[dict[str, Any]]
+) -> list[LabelEntry]:
+    """Return the labels that waited for these predictions, and let them wait no longer."""
+    found = []
+    for by, name in (("id", "id"), ("key", "key")):
+        names = [e[name] for e in entries if e[name] is not None]
+        for part in _parts(names):
+            here = (pending.c.endpoint == endpoint, pending.c.by == by, pending.c.name.in_(part))
+            met = connection.execute(select(pending).where(*here)).all()
+            found += [LabelEntry(r.by, r.name, r.label, r.arrived) for r in met]
+            if met:
+                connection.execute(delete(pending).where(*here))
+    return sorted(found, key=lambda e: e.arrived)
+
+
+def _set_labels(connection: Connection, endpoint: str, labels: list[LabelEntry]) -> None:
     values: dict[str, Any] = {"label": bindparam("a_label"), "arrived": bindparam("an_arrival")}
     base = update(rows).where(rows.c.endpoint == endpoint).values(values)
-    by_id = [e for e in entries if e["an_id"] is not None]
-    by_key = [e for e in entries if e["an_id"] is None and e["a_key"] is not None]
-    if by_id:
-        connection.execute(base.where(rows.c.id == bindparam("an_id")), by_id)
-    if by_key:
-        connection.execute(base.where(rows.c.key == bindparam("a_key")), by_key)
+    for by, column in (("id", rows.c.id), ("key", rows.c.key)):
+        chosen = [
+            {"a_name": e.name, "a_label": e.label, "an_arrival": e.arrived}
+            for e in labels
+            if e.by == by
+        ]
+        if chosen:
+            connection.execute(base.where(column == bindparam("a_name")), chosen)
+
+
+def _wait(connection: Connection, endpoint: str, labels: list[LabelEntry], make: Any) -> None:
+    """Keep the labels that found no prediction."""
+    for by, column in (("id", rows.c.id), ("key", rows.c.key)):
+        mine = {e.name: e for e in labels if e.by == by}
+        for part in _parts(list(mine)):
+            known = select(column).where(rows.c.endpoint == endpoint, column.in_(part))
+            lost = set(part) - set(connection.scalars(known))
+            values = [
+                {
+                    "endpoint": endpoint,
+                    "by": by,
+                    "name": name,
+                    "label": mine[name].label,
+                    "arrived": mine[name].arrived,
+                }
+                for name in sorted(lost)
+            ]
+            if values:
+                query = make(pending)
+                newer = {"label": query.excluded.label, "arrived": query.excluded.arrived}
+                keys = ("endpoint", "by", "name")
+                connection.execute(
+                    query.on_conflict_do_update(index_elements=keys, set_=newer), values
+                )
+
+
+def _parts(names: list[str]) -> list[list[str]]:
+    return [names[i : i + _PART] for i in range(0, len(names), _PART)]
 
 
 def first_time(connection: Connection, endpoint: str, since: int = 0) -> int | None:
@@ -162,6 +247,16 @@ def coverage(connection: Connection, endpoint: str, since: int, until: int) -> t
     )
     total, labelled = connection.execute(query).one()
     return total, labelled
+
+
+def newest_label(connection: Connection, endpoint: str, since: int, until: int) -> int | None:
+    """Return when the newest label of a stretch arrived, in microseconds since 1970."""
+    newest: int | None = connection.scalar(
+        select(func.max(rows.c.arrived)).where(
+            *_between(endpoint, since, until), rows.c.role != "shadow", rows.c.status == "ok"
+        )
+    )
+    return newest
 
 
 def read_rows(
@@ -187,8 +282,10 @@ def read_rows(
 
 
 def forget(connection: Connection, endpoint: str, before: int) -> None:
-    """Remove predictions that no window will need again."""
+    """Remove predictions that no window will need again, and labels that waited as long."""
     connection.execute(delete(rows).where(rows.c.endpoint == endpoint, rows.c.time < before))
+    late = (pending.c.endpoint == endpoint, pending.c.arrived < before)
+    connection.execute(delete(pending).where(*late))
 
 
 def set_window(connection: Connection, report: WindowReport) -> None:

@@ -1,0 +1,166 @@
+"""A live version's reference, with what is computed from it once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from tidemill.models.records import Signature
+from tidemill.monitoring.drift import DriftReference
+from tidemill.monitoring.estimation import (
+    Calibrator,
+    ClassCalibrator,
+    estimate_binary,
+    estimate_multiclass,
+    expected_class_losses,
+    expected_log_losses,
+)
+from tidemill.monitoring.loss_estimation import LossEstimator
+from tidemill.monitoring.performance import (
+    LEAST_ROWS,
+    arrays,
+    class_positions,
+    intervals,
+    losses_of,
+    sampling_errors,
+)
+from tidemill.monitoring.reference import Reference, blocks_of
+from tidemill.predictions.reader import FEATURE
+
+Floats = NDArray[np.float64]
+PARTS = 30
+_BANDS = 3.0
+_NORMAL_95 = 1.959963984540054
+
+
+class Live:
+    """What a version's windows are compared with.
+
+    Args:
+        reference: Of the version.
+        block: The length of a block of time, in seconds.
+    """
+
+    def __init__(self, reference: Reference, block: float) -> None:
+        self.signature = reference.signature
+        self.metrics = {k: v for k, v in reference.metrics.items() if np.isfinite(v)}
+        rows = _shaped(reference, block)
+        names = [c.name for c in self.signature.features]
+        self.drift = DriftReference(features_of(rows), rows["block"], names)
+        held = rows.filter(pl.col("split") == "holdout", pl.col("prediction").is_not_null())
+        self.holdout = held.filter(pl.col("label").is_not_null())
+        self.losses = (
+            losses_of(self.signature, self.holdout) if self.holdout.height else np.zeros(0)
+        )
+        self.answers = DriftReference(answers_of(self.signature, held), held["block"], ["answer"])
+        self._estimator = self._learn()
+        self._noise: dict[str, float] = {}
+
+    def estimate(
+        self, rows: pl.DataFrame, names: Sequence[str]
+    ) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
+        """Return the metrics to be expected of a window without labels, with sampling bands."""
+        if self._estimator is None or rows.height < LEAST_ROWS:
+            return {}, {}
+        values = {k: v for k, v in self._expected(rows).items() if k in names and np.isfinite(v)}
+        shrink = float(np.sqrt(self.holdout.height / rows.height))
+        margins = {k: _BANDS * self.errors[k] * shrink for k in values if k in self.errors}
+        bands = {k: (values[k] - m, values[k] + m) for k, m in margins.items()}
+        return values, bands
+
+    @cached_property
+    def errors(self) -> dict[str, float]:
+        """The standard errors of the version's own metrics, on the rows that it was judged by."""
+        if self.holdout.height < LEAST_ROWS:
+            return {}
+        return sampling_errors(self.signature, self.holdout)
+
+    def noise(self, metric: str) -> float:
+        """Return half of the 95% interval of a metric of the version on the rows it was judged by.
+
+        Days differ; where there are too few of them, rows stand in.
+        """
+        if metric not in self._noise:
+            spans = intervals(self.signature, self.holdout, (metric,), self.metrics)
+            low, high = spans.get(metric, (0.0, 2 * _NORMAL_95 * self.errors.get(metric, 0.0)))
+            self._noise[metric] = (high - low) / 2
+        return self._noise[metric]
+
+    def residuals(self, rows: pl.DataFrame) -> Floats | None:
+        """Return each labelled row's loss less what is to be expected of it."""
+        if self._estimator is None:
+            return None
+        return losses_of(self.signature, rows) - self._expected_losses(rows)
+
+    def _learn(self) -> Calibrator | ClassCalibrator | LossEstimator | None:
+        if self.holdout.height < LEAST_ROWS:
+            return None
+        labels, predictions, scores = arrays(self.signature, self.holdout)
+        if self.signature.task == "regression":
+            answered = predictions.astype(np.float64)
+            return LossEstimator(features_of(self.holdout), answered, labels.astype(np.float64))
+        assert scores is not None
+        if self.signature.task == "binary":
+            return Calibrator(scores, labels == self.signature.positive)
+        return ClassCalibrator(scores, class_positions(self.signature, labels))
+
+    def _expected(self, rows: pl.DataFrame) -> dict[str, float]:
+        _, predictions, scores = arrays(self.signature, rows)
+        if isinstance(self._estimator, LossEstimator):
+            answered = predictions.astype(np.float64)
+            return self._estimator.estimate(features_of(rows), answered)
+        assert scores is not None
+        assert self._estimator is not None
+        probabilities = self._estimator(scores)
+        if self.signature.task == "binary":
+            return estimate_binary(probabilities, scores, predictions == self.signature.positive)
+        said = class_positions(self.signature, predictions)
+        return estimate_multiclass(probabilities, scores, said)
+
+    def _expected_losses(self, rows: pl.DataFrame) -> Floats:
+        _, predictions, scores = arrays(self.signature, rows)
+        if isinstance(self._estimator, LossEstimator):
+            answered = predictions.astype(np.float64)
+            return self._estimator.squared_errors(features_of(rows), answered)
+        assert scores is not None
+        assert self._estimator is not None
+        probabilities = self._estimator(scores)
+        if self.signature.task == "binary":
+            return expected_log_losses(probabilities, scores)
+        return expected_class_losses(probabilities, scores)
+
+
+def features_of(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return the features alone, under their own names."""
+    names = [c for c in rows.columns if c.startswith(FEATURE)]
+    return rows.select(pl.col(n).alias(n.removeprefix(FEATURE)) for n in names)
+
+
+def answers_of(signature: Signature, rows: pl.DataFrame) -> pl.DataFrame:
+    """Return what the model said, as one column that can be compared over time."""
+    name = "score" if signature.task == "binary" else "prediction"
+    return rows.select(pl.col(name).alias("answer"))
+
+
+def _shaped(reference: Reference, block: float) -> pl.DataFrame:
+    """Return the reference in the shape of a window: features prefixed, `label` and `block`."""
+    rows = reference.rows
+    if reference.time is None:
+        # Without a time column, equal parts of the rows stand for blocks.
+        blocks = pl.Series("block", np.arange(rows.height) * PARTS // max(rows.height, 1))
+    else:
+        blocks = blocks_of(rows[reference.time], block)
+    names = [c.name for c in reference.signature.features if c.name in rows.columns]
+    answers = [c for c in ("prediction", "score") if c in rows.columns]
+    shaped = rows.select(
+        *(pl.col(n).alias(FEATURE + n) for n in names),
+        pl.col(reference.label).alias("label"),
+        "split",
+        *answers,
+    )
+    absent = [pl.lit(None).alias(c) for c in ("prediction", "score") if c not in answers]
+    return shaped.with_columns(*absent, blocks.alias("block")).filter(pl.col("block").is_not_null())
