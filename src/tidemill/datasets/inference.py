@@ -13,6 +13,7 @@ import polars as pl
 
 from tidemill.core.contract import Column, Contract, Role
 from tidemill.core.errors import nearest
+from tidemill.datasets.conversion import told_by_text
 from tidemill.datasets.errors import BadContract
 from tidemill.datasets.frames import column_type
 
@@ -58,6 +59,8 @@ def infer(
 
 def _column(values: pl.Series, roles: dict[str, Role]) -> Column:
     kind = column_type(values.dtype)
+    if isinstance(values.dtype, pl.String):
+        kind = told_by_text(values)
     role = roles.get(values.name, "feature")
     if kind is None or (role == "feature" and kind in {"datetime", "date"}):
         role, kind = "ignored", kind or "string"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
+import tempfile
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 
 import polars as pl
@@ -12,10 +13,11 @@ from sqlalchemy import Connection
 
 from tidemill.core import digest
 from tidemill.core.clock import Clock
-from tidemill.core.contract import Contract
+from tidemill.core.contract import Column, Contract
 from tidemill.core.errors import InvalidData, nearest
 from tidemill.core.references import Ref
 from tidemill.datasets import frames, store
+from tidemill.datasets.conversion import CASTS, converted, fits, scan_schema
 from tidemill.datasets.errors import (
     ContractBroken,
     DatasetNotFound,
@@ -35,9 +37,10 @@ from tidemill.datasets.records import (
     Snapshot,
     ValidationReport,
 )
-from tidemill.datasets.validation import validate
+from tidemill.datasets.validation import Examination, examine
 from tidemill.journal.service import Journal
 from tidemill.storage.blobs.protocol import BlobStore
+from tidemill.storage.blobs.records import Blob
 from tidemill.storage.db.engine import Database
 
 Source = pl.DataFrame | Path
@@ -172,15 +175,19 @@ class Datasets:
         present = _files(root, pattern)
         with self._db.read() as connection:
             known = store.read_seen(connection, dataset)
+        if not present and not known:
+            raise NoData(
+                f"The source {pattern!r} of dataset {dataset!r} names no file.",
+                expected=f"files below {root}",
+                hint="Put data there, or mend `source` in tidemill.toml.",
+            )
         rules = None if contract is None else contract.digest
         added: list[DataFile] = []
-        gone = [path for path in known if path not in present]
-        removed = [d for path in gone if (d := known[path].digest)]
         entries: list[store.Seen] = []
         refused: list[Refusal] = []
-        for name, path in present.items():
+        for name, (path, state) in present.items():
             before = known.get(name)
-            if before is not None and _unchanged(path, before, rules):
+            if before is not None and _unchanged(state, before, rules):
                 continue
             file: DataFile | None = None
             try:
@@ -188,15 +195,12 @@ class Datasets:
                 added.append(file)
             except InvalidData as error:
                 refused.append(self._refuse(dataset, name, error, actor, cause))
-            if before is not None and before.digest is not None:
-                removed.append(before.digest)
-            entries.append(_seen(name, path, file, rules))
-        if not present and not known:
-            raise NoData(
-                f"The source {pattern!r} of dataset {dataset!r} names no file.",
-                expected=f"files below {root}",
-                hint="Put data there, or mend `source` in tidemill.toml.",
-            )
+            entries.append(_seen(name, state, file, rules))
+        gone = [path for path in known if path not in present]
+        changed = [*gone, *(entry.path for entry in entries)]
+        removed = [(p, d) for p in changed if p in known and (d := known[p].digest) is not None]
+        if not changed:
+            return Snapshot(version=None)
 
         def work(connection: Connection) -> DatasetVersion | None:
             store.set_seen(connection, dataset, entries)
@@ -205,8 +209,6 @@ class Datasets:
                 return None
             return self._grow(connection, dataset, added, removed, contract, actor, cause, message)
 
-        if not entries and not gone:
-            return Snapshot(version=None)
         return Snapshot(version=self._db.write(work), refused=tuple(refused))
 
     def files(
@@ -244,9 +246,9 @@ class Datasets:
         frame = scan_files([self._blobs.locate(f.digest) for f in chosen], version.contract)
         time = version.contract.time if version.contract else None
         if time is not None and since is not None:
-            frame = frame.filter(pl.col(time.name) >= since)
+            frame = frame.filter(pl.col(time.name) >= _as(time, since))
         if time is not None and until is not None:
-            frame = frame.filter(pl.col(time.name) < until)
+            frame = frame.filter(pl.col(time.name) < _as(time, until))
         return frame
 
     def profile(self, version: DatasetVersion) -> tuple[ColumnProfile, ...]:
@@ -275,29 +277,57 @@ class Datasets:
     def _take(self, source: Source, contract: Contract | None, name: str = "") -> DataFile:
         """Check a batch and store its bytes; nothing refers to them yet."""
         name = name or _name(source)
-        if isinstance(source, Path):
-            frame = frames.scan(source, contract)
-        else:
+        if isinstance(source, pl.DataFrame):
             frame = source.lazy()
-        if contract is not None:
-            report = validate(frame, contract, now=self._clock.now(), name=name)
-            if not report.passed:
-                raise ContractBroken(name, report)
-            rows = report.rows
+            seen = self._examined(frame, contract, name)
+            blob = self._blobs.put(_as_parquet(frame, contract, name))
         else:
-            rows = frames.collect(frame.select(pl.len()), name).item()
-            if rows == 0:
-                raise UnreadableData(f"{name} has no rows.", expected="at least one")
-        since, until = _stretch(frame, contract, name)
-        if isinstance(source, Path) and source.suffix.lower() == ".parquet":
-            blob = self._blobs.put(source)
-        else:
-            buffer = io.BytesIO()
-            frames.collect(frame, name).write_parquet(buffer)
-            blob = self._blobs.put(buffer.getvalue())
+            before = _state(source, name)
+            frame = frames.scan(source, contract)
+            seen = self._examined(frame, contract, name)
+            blob = self._stored(source, frame, contract, name)
+            if _state(source, name) != before:
+                raise UnreadableData(
+                    f"{name} changed while it was read.",
+                    expected="a file that is whole",
+                    hint="Write it under another name first, and rename it when it is whole.",
+                )
         return DataFile(
-            digest=blob.digest, size=blob.size, rows=rows, name=name, since=since, until=until
+            digest=blob.digest,
+            size=blob.size,
+            rows=seen.report.rows,
+            name=name,
+            since=seen.since,
+            until=seen.until,
         )
+
+    def _examined(self, frame: pl.LazyFrame, contract: Contract | None, name: str) -> Examination:
+        if contract is not None:
+            seen = examine(frame, contract, now=self._clock.now(), name=name)
+            if not seen.report.passed:
+                raise ContractBroken(name, seen.report)
+            return seen
+        rows = frames.collect(frame.select(pl.len()), name).item()
+        if rows == 0:
+            raise UnreadableData(f"{name} has no rows.", expected="at least one")
+        return Examination(report=ValidationReport(rows=rows, columns=0))
+
+    def _stored(
+        self, path: Path, frame: pl.LazyFrame, contract: Contract | None, name: str
+    ) -> Blob:
+        """Store a file's own bytes where they can be scanned as they are, else a conversion."""
+        as_given = contract is None or fits(frames.schema_of(frame, name), contract)
+        if frames.is_parquet(path) and as_given:
+            try:
+                return self._blobs.put(path)
+            except FileNotFoundError as error:
+                raise _vanished(name) from error
+        if contract is not None:
+            frame = converted(frame, contract)
+        with tempfile.TemporaryDirectory(prefix="tidemill-") as folder:
+            draft = Path(folder) / "draft.parquet"
+            frames.write(frame, draft, name)
+            return self._blobs.put(draft)
 
     def _refuse(
         self, dataset: str, name: str, error: InvalidData, actor: str, cause: str | None
@@ -314,7 +344,7 @@ class Datasets:
         connection: Connection,
         dataset: str,
         added: Sequence[DataFile],
-        removed: Sequence[str],
+        removed: Sequence[tuple[str, str]],
         contract: Contract | None,
         actor: str,
         cause: str | None,
@@ -322,27 +352,23 @@ class Datasets:
     ) -> DatasetVersion:
         found = store.read_versions(connection, dataset, limit=1)
         parent = found[0] if found else None
-        lost = 0
-        if parent is not None and removed:
-            gone = set(removed)
-            before = store.read_files(connection, parent)
-            lost = sum(f.rows for f in before if f.digest in gone)
+        lost = [] if parent is None else store.read_named(connection, parent, removed)
         rows = sum(f.rows for f in added)
         version = DatasetVersion(
             dataset=dataset,
-            version=_version_digest(parent, added, removed),
+            version=_version_digest(parent, added, lost),
             number=1 if parent is None else parent.number + 1,
             parent=None if parent is None else parent.version,
-            files=(parent.files if parent else 0) + len(added) - len(removed),
-            rows=(parent.rows if parent else 0) + rows - lost,
+            files=(parent.files if parent else 0) + len(added) - len(lost),
+            rows=(parent.rows if parent else 0) + rows - sum(f.rows for f in lost),
             added=tuple(added),
-            removed=tuple(removed),
+            removed=tuple(f.digest for f in lost),
             contract=contract,
             created=self._clock.now(),
             actor=actor,
             message=message,
         )
-        store.add_version(connection, version)
+        store.add_version(connection, version, lost)
         event = DataAppended(
             dataset=dataset,
             version=version.version,
@@ -357,29 +383,35 @@ class Datasets:
 
 def scan_files(paths: Sequence[Path], contract: Contract | None) -> pl.LazyFrame:
     """Scan stored files as one table whose columns have the contract's types."""
-    frame = pl.scan_parquet(
-        list(paths), missing_columns="insert", extra_columns="ignore", cast_options=_CASTS
+    return pl.scan_parquet(
+        list(paths),
+        schema=None if contract is None else scan_schema(contract),
+        missing_columns="insert",
+        extra_columns="ignore",
+        cast_options=CASTS,
     )
-    if contract is None:
-        return frame
-    return frame.select(name for name in contract.names if name in frame.collect_schema())
 
 
-_CASTS = pl.ScanCastOptions(
-    integer_cast=["upcast", "allow-float"],
-    float_cast=["upcast", "downcast"],
-    datetime_cast="nanosecond-downcast",
-)
+def _as(time: Column, moment: datetime) -> datetime | date:
+    """Return a moment as the time column's type; a day is there from its midnight on."""
+    return moment if time.type == "datetime" else moment.date()
+
+
+def _as_parquet(frame: pl.LazyFrame, contract: Contract | None, name: str) -> bytes:
+    rows = frame if contract is None else converted(frame, contract)
+    buffer = io.BytesIO()
+    frames.collect(rows, name).write_parquet(buffer)
+    return buffer.getvalue()
 
 
 def _version_digest(
-    parent: DatasetVersion | None, added: Sequence[DataFile], removed: Sequence[str]
+    parent: DatasetVersion | None, added: Sequence[DataFile], removed: Sequence[DataFile]
 ) -> str:
     return digest.of_record(
         {
             "parent": None if parent is None else parent.version,
             "added": [f.digest for f in added],
-            "removed": sorted(removed),
+            "removed": sorted(f.digest for f in removed),
         }
     )
 
@@ -388,8 +420,8 @@ def _name(source: Source) -> str:
     return source.name if isinstance(source, Path) else "The frame"
 
 
-def _files(root: Path, pattern: str) -> dict[str, Path]:
-    """Return the files that a pattern names, by their path below the root."""
+def _files(root: Path, pattern: str) -> dict[str, tuple[Path, tuple[int, int, int]]]:
+    """Return the files that a pattern names, and their states, by their path below the root."""
     folder = root.resolve()
     found = {}
     try:
@@ -399,50 +431,64 @@ def _files(root: Path, pattern: str) -> dict[str, Path]:
             f"The source {pattern!r} is not a path below the project.",
             expected="a relative path or glob, such as data/*.parquet",
         ) from error
+    parents: dict[Path, Path] = {}
     for path in candidates:
-        if not path.resolve().is_relative_to(folder):
+        # Most files share their folder: its links are followed once, not once for each file.
+        parent = parents.setdefault(path.parent, path.parent.resolve())
+        real = _followed(path) if path.is_symlink() else parent / path.name
+        if not real.is_relative_to(folder):
             raise UnreadableData(
-                f"The source {pattern!r} leads to {path.resolve()}, outside the project.",
+                f"The source {pattern!r} leads to {real}, outside the project.",
                 expected=f"files below {folder}",
             )
         if path.is_file():
-            found[path.relative_to(folder).as_posix()] = path
+            name = path.relative_to(folder).as_posix()
+            found[name] = (path, _state(path, name))
     return found
 
 
-def _unchanged(path: Path, before: store.Seen, contract: str | None) -> bool:
-    state = path.stat()
-    same = (state.st_size, state.st_mtime_ns, state.st_ino) == (
-        before.size,
-        before.mtime_ns,
-        before.inode,
-    )
+def _followed(path: Path) -> Path:
+    try:
+        return path.resolve(strict=True)
+    except (OSError, RuntimeError) as error:
+        raise UnreadableData(
+            f"The link {path} leads nowhere.", expected="a link to a file of the project"
+        ) from error
+
+
+def _state(path: Path, name: str) -> tuple[int, int, int]:
+    """Return what changes when a file does: size, time of change, inode."""
+    try:
+        state = path.stat()
+    except FileNotFoundError as error:
+        raise _vanished(name) from error
+    except OSError as error:
+        raise frames.unreadable(name, error) from error
+    return state.st_size, state.st_mtime_ns, state.st_ino
+
+
+def _vanished(name: str) -> UnreadableData:
+    return UnreadableData(f"{name} is not there.", expected="a file that stays while it is read")
+
+
+def _unchanged(state: tuple[int, int, int], before: store.Seen, contract: str | None) -> bool:
+    same = state == (before.size, before.mtime_ns, before.inode)
     # A refused file is looked at again when the contract has changed.
     return same and (before.digest is not None or before.contract == contract)
 
 
-def _seen(name: str, path: Path, file: DataFile | None, contract: str | None) -> store.Seen:
-    state = path.stat()
+def _seen(
+    name: str, state: tuple[int, int, int], file: DataFile | None, contract: str | None
+) -> store.Seen:
+    size, mtime_ns, inode = state
     return store.Seen(
         path=name,
-        size=state.st_size,
-        mtime_ns=state.st_mtime_ns,
-        inode=state.st_ino,
+        size=size,
+        mtime_ns=mtime_ns,
+        inode=inode,
         digest=None if file is None else file.digest,
         contract=contract,
     )
-
-
-def _stretch(
-    frame: pl.LazyFrame, contract: Contract | None, name: str
-) -> tuple[datetime | None, datetime | None]:
-    time = contract.time if contract else None
-    if time is None or time.type != "datetime":
-        return None, None
-    column = pl.col(time.name).dt.cast_time_unit("us").dt.replace_time_zone("UTC")
-    ends = frame.select(since=column.min(), until=column.max())
-    since, until = frames.collect(ends, name).row(0)
-    return since, until
 
 
 def _column_changes(

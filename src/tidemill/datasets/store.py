@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 import msgspec
 from sqlalchemy import (
@@ -105,17 +106,19 @@ def read_versions(
     query = select(versions).where(versions.c.dataset == dataset)
     if prefix:
         query = query.where(versions.c.version.startswith(prefix, autoescape=True))
-    query = query.order_by(versions.c.number.desc()).limit(limit)
+    rows = connection.execute(query.order_by(versions.c.number.desc()).limit(limit)).all()
+    numbers = [row.number for row in rows]
+    added = _changes(connection, dataset, files.c.added, numbers)
+    removed = _changes(connection, dataset, files.c.removed, numbers)
+    rules = {d: _contract(connection, d) for d in {row.contract for row in rows}}
     return [
         DatasetVersion(
             **{k: v for k, v in row._mapping.items() if k != "contract"},
-            contract=_contract(connection, row.contract),
-            added=tuple(_files(connection, dataset, files.c.added == row.number)),
-            removed=tuple(
-                f.digest for f in _files(connection, dataset, files.c.removed == row.number)
-            ),
+            contract=rules[row.contract],
+            added=tuple(added.get(row.number, ())),
+            removed=tuple(f.digest for f in removed.get(row.number, ())),
         )
-        for row in connection.execute(query)
+        for row in rows
     ]
 
 
@@ -138,7 +141,19 @@ def read_files(
     return _files(connection, version.dataset, *where)
 
 
-def add_version(connection: Connection, version: DatasetVersion) -> None:
+def read_named(
+    connection: Connection, version: DatasetVersion, named: Sequence[tuple[str, str]]
+) -> list[DataFile]:
+    """Return those files of a version that have one of some names and digests."""
+    wanted = set(named)
+    if not wanted:
+        return []
+    return [f for f in read_files(connection, version) if (f.name, f.digest) in wanted]
+
+
+def add_version(
+    connection: Connection, version: DatasetVersion, removed: Sequence[DataFile] = ()
+) -> None:
     """Write a version, its new files, and the end of those that it takes away."""
     row = {c.name: getattr(version, c.name) for c in versions.c if c.name != "contract"}
     digest = None if version.contract is None else version.contract.digest
@@ -154,11 +169,13 @@ def add_version(connection: Connection, version: DatasetVersion) -> None:
                 for place, file in enumerate(version.added)
             ],
         )
-    if version.removed:
+    for file in removed:
+        # By name and digest: two files may hold the same bytes.
         connection.execute(
             update(files)
             .where(files.c.dataset == version.dataset, files.c.removed.is_(None))
-            .where(files.c.digest.in_(version.removed), files.c.added < version.number)
+            .where(files.c.digest == file.digest, files.c.name == file.name)
+            .where(files.c.added < version.number)
             .values(removed=version.number)
         )
 
@@ -188,6 +205,21 @@ def _files(connection: Connection, dataset: str, *where: object) -> list[DataFil
     query = select(*_FILE).where(files.c.dataset == dataset, *where)  # type: ignore[arg-type]
     rows = connection.execute(query.order_by(files.c.added, files.c.place))
     return [DataFile(**row._mapping) for row in rows]
+
+
+def _changes(
+    connection: Connection, dataset: str, number: Column[Any], numbers: Sequence[int]
+) -> dict[int, list[DataFile]]:
+    """Return the files that versions added or removed, by the version's number."""
+    found: dict[int, list[DataFile]] = {}
+    if not numbers:
+        return found
+    query = select(number.label("number"), *_FILE).where(files.c.dataset == dataset)
+    query = query.where(number.between(min(numbers), max(numbers)))
+    for row in connection.execute(query.order_by(files.c.added, files.c.place)):
+        values = dict(row._mapping)
+        found.setdefault(values.pop("number"), []).append(DataFile(**values))
+    return found
 
 
 def _contract(connection: Connection, digest: str | None) -> Contract | None:
