@@ -1,4 +1,4 @@
-"""The tables of logged models."""
+"""Reads and writes the tables of logged models, which `store` declares."""
 
 from __future__ import annotations
 
@@ -6,82 +6,17 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import (
-    BigInteger,
-    Boolean,
-    Column,
-    ColumnElement,
-    Connection,
-    Double,
-    ForeignKeyConstraint,
-    Index,
-    String,
-    Table,
-    Text,
-    select,
-    tuple_,
-)
+from sqlalchemy import ColumnElement, Connection, select, tuple_
 
-from tidemill.storage.db.schema import metadata
-from tidemill.storage.db.types import Moment
 from tidemill.tracking import store
 from tidemill.tracking.errors import LoggedModelNotFound
 from tidemill.tracking.records import Artifact, LoggedModel, Metric, ModelMetric, Tag
 
-models = Table(
-    "tracking_models",
-    metadata,
-    Column("id", String(34), primary_key=True),
-    Column("experiment_id", String(32), nullable=False),
-    Column("name", String(500), nullable=False),
-    Column("run_id", String(32), nullable=False),
-    Column("status", String(20), nullable=False),
-    Column("model_type", String(500), nullable=False),
-    Column("created", Moment, nullable=False),
-    Column("updated", Moment, nullable=False),
-    Column("lifecycle", String(10), nullable=False),
-    ForeignKeyConstraint(["experiment_id"], ["tracking_experiments.id"]),
-    Index(None, "experiment_id", "created"),
-)
-
-
-def _of_model(name: str, *columns: Column[Any]) -> Table:
-    return Table(
-        name,
-        metadata,
-        Column("model_id", String(34), primary_key=True),
-        *columns,
-        ForeignKeyConstraint(["model_id"], ["tracking_models.id"]),
-    )
-
-
-params = _of_model(
-    "tracking_model_params",
-    Column("key", String(250), primary_key=True),
-    Column("value", Text, nullable=False),
-)
-tags = _of_model(
-    "tracking_model_tags",
-    Column("key", String(250), primary_key=True),
-    Column("value", Text, nullable=False),
-)
-metrics = _of_model(
-    "tracking_model_metrics",
-    Column("run_id", String(32), primary_key=True),
-    Column("key", String(250), primary_key=True),
-    Column("dataset_name", String(500), primary_key=True),
-    Column("dataset_digest", String(36), primary_key=True),
-    Column("step", BigInteger, nullable=False),
-    Column("timestamp", BigInteger, nullable=False),
-    Column("value", Double, nullable=False),
-    Column("nan", Boolean, nullable=False),
-)
-artifacts = _of_model(
-    "tracking_model_artifacts",
-    Column("path", String(1000), primary_key=True),
-    Column("digest", String(64), nullable=False),
-    Column("size", BigInteger, nullable=False),
-)
+models = store.models
+params = store.model_params
+tags = store.model_tags
+metrics = store.model_metrics
+artifacts = store.model_artifacts
 
 
 def add_metrics(connection: Connection, run_id: str, logged: Sequence[ModelMetric]) -> None:

@@ -146,6 +146,61 @@ links = _of_run(
     Column("step", BigInteger, nullable=False),
 )
 
+models = Table(
+    "tracking_models",
+    metadata,
+    Column("id", String(34), primary_key=True),
+    Column("experiment_id", String(32), nullable=False),
+    Column("name", String(500), nullable=False),
+    Column("run_id", String(32), nullable=False),
+    Column("status", String(20), nullable=False),
+    Column("model_type", String(500), nullable=False),
+    Column("created", Moment, nullable=False),
+    Column("updated", Moment, nullable=False),
+    Column("lifecycle", String(10), nullable=False),
+    ForeignKeyConstraint(["experiment_id"], ["tracking_experiments.id"]),
+    Index(None, "experiment_id", "created"),
+)
+
+
+def _of_model(name: str, *columns: Column[Any]) -> Table:
+    return Table(
+        name,
+        metadata,
+        Column("model_id", String(34), primary_key=True),
+        *columns,
+        ForeignKeyConstraint(["model_id"], ["tracking_models.id"]),
+    )
+
+
+model_params = _of_model(
+    "tracking_model_params",
+    Column("key", String(250), primary_key=True),
+    Column("value", Text, nullable=False),
+)
+model_tags = _of_model(
+    "tracking_model_tags",
+    Column("key", String(250), primary_key=True),
+    Column("value", Text, nullable=False),
+)
+model_metrics = _of_model(
+    "tracking_model_metrics",
+    Column("run_id", String(32), primary_key=True),
+    Column("key", String(250), primary_key=True),
+    Column("dataset_name", String(500), primary_key=True),
+    Column("dataset_digest", String(36), primary_key=True),
+    Column("step", BigInteger, nullable=False),
+    Column("timestamp", BigInteger, nullable=False),
+    Column("value", Double, nullable=False),
+    Column("nan", Boolean, nullable=False),
+)
+model_artifacts = _of_model(
+    "tracking_model_artifacts",
+    Column("path", String(1000), primary_key=True),
+    Column("digest", String(64), nullable=False),
+    Column("size", BigInteger, nullable=False),
+)
+
 
 def add_metrics(connection: Connection, run_id: str, logged: Sequence[Metric]) -> None:
     """Keep points, each once, and renew the newest of each key."""
