@@ -143,7 +143,11 @@ def test_csv_files_are_read_with_the_contracts_types(datasets: Datasets, tmp_pat
     [
         ("empty.csv", b"", "empty"),
         ("header.csv", b"id,at,temp,late\n", "no rows"),
-        ("ragged.csv", b"id,at,temp,late\na,2013-01-01T05:00:00Z,5,true,8,9\n", "6 fields in line 2"),
+        (
+            "ragged.csv",
+            b"id,at,temp,late\na,2013-01-01T05:00:00Z,5,true,8,9\n",
+            "6 fields in line 2",
+        ),
         ("latin.csv", "id,at,temp,late\n\xe9\xe8,2,3,4\n".encode("latin-1"), "line 2.*0xe9"),
         ("torn.parquet", b"PAR1\x00\x00\x00", "cut off"),
         ("picture.png", b"\x89PNG", "ends in"),
