@@ -10,6 +10,7 @@ __version__ = "0.1.0"
 
 _PUBLIC = {
     "active_run": "tidemill.sdk.fluent",
+    "compare": "tidemill.monitoring.comparison",
     "end_run": "tidemill.sdk.fluent",
     "get_run": "tidemill.sdk.fluent",
     "log_artifact": "tidemill.sdk.fluent",
