@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from importlib.resources import files
 from pathlib import Path
@@ -18,6 +19,7 @@ from tidemill.pipelines.training import task_of
 
 DATASET = "rows"
 EXAMPLE = "target"
+PROJECT_FILES = ("tidemill.toml", "pipeline.py")
 
 
 class ProjectExists(Conflict):
@@ -52,16 +54,12 @@ def scaffold(
         github: Whether a GitHub workflow is written as well.
 
     Raises:
-        ProjectExists: The folder holds a project already.
+        ProjectExists: The folder holds a project, or a file that would be written over.
         LabelNeeded: The data were named, and their label was not.
         UnreadableData: The data cannot be read.
         BadContract: A named column is not in the data.
     """
-    if (folder / "tidemill.toml").exists():
-        raise ProjectExists(
-            f"The folder {folder.absolute()} holds a project already.",
-            hint="Edit its tidemill.toml, or name another folder.",
-        )
+    _check_vacant(folder)
     rows, name = _rows(data)
     chosen = label or (EXAMPLE if data is None else None)
     if chosen is None:
@@ -73,11 +71,11 @@ def scaffold(
     contract = infer(rows, label=chosen, time=time, key=key)
     task = task_of(ModelPolicy(train="", dataset=""), rows[chosen])
     regression = task == "regression"
-    columns = "".join(f'{role} = "{c}"\n' for role, c in (("time", time), ("key", key)) if c)
+    columns = "".join(f"{role} = {_quoted(c)}\n" for role, c in (("time", time), ("key", key)) if c)
     policy = _template("tidemill.toml.txt").format(
         dataset=DATASET,
-        source=f"data/*{Path(name).suffix}",
-        label=chosen,
+        source=_quoted(f"data/*{Path(name).suffix}"),
+        label=_quoted(chosen),
         columns=columns,
         model=model,
         holdout='"7d"' if time else 0.2,
@@ -85,7 +83,7 @@ def scaffold(
     )
     read_policy(policy)
     estimator = "HistGradientBoosting" + ("Regressor" if regression else "Classifier")
-    code = _template("pipeline.py.txt").format(estimator=estimator, label=chosen)
+    code = _template("pipeline.py.txt").format(estimator=estimator, label=repr(chosen))
     written = [
         _write(folder / "tidemill.toml", policy),
         _write(folder / "pipeline.py", code),
@@ -98,6 +96,20 @@ def scaffold(
         workflow = folder / ".github" / "workflows" / "tidemill.yml"
         written.append(_write(workflow, _template("github.yml")))
     return written
+
+
+def _check_vacant(folder: Path) -> None:
+    for name in PROJECT_FILES:
+        if (folder / name).exists():
+            raise ProjectExists(
+                f"The folder {folder.absolute()} has a {name} already.",
+                hint="Edit it, or name another folder.",
+            )
+
+
+def _quoted(text: str) -> str:
+    """Return text as TOML writes it; JSON's strings are TOML's too, but for DEL."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _rows(data: Path | None) -> tuple[pl.DataFrame, str]:
@@ -125,6 +137,6 @@ def _copy(data: Path | None, rows: pl.DataFrame, target: Path) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     if data is None:
         rows.write_parquet(target)
-    else:
+    elif not (target.exists() and data.samefile(target)):
         shutil.copyfile(data, target)
     return target

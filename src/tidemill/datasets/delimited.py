@@ -22,8 +22,8 @@ _OTHER_ENCODINGS = ((codecs.BOM_UTF16_LE, "UTF-16"), (codecs.BOM_UTF16_BE, "UTF-
 _LINE = "line"
 
 
-def check(path: Path) -> None:
-    """Look for damage that reading would hide.
+def check(path: Path) -> list[str]:
+    """Look for damage that reading would hide, and return the names of the columns.
 
     Raises:
         UnreadableData: The file is not UTF-8, has no rows, a column twice, another separator than
@@ -38,6 +38,7 @@ def check(path: Path) -> None:
             expected="as many fields in each line as in the header",
             hint="A last line that is too short is the mark of a file that was cut off.",
         )
+    return names
 
 
 def _header(path: Path) -> list[str]:

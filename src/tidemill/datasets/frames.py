@@ -188,9 +188,10 @@ def _parquet(path: Path, _contract: Contract | None) -> pl.LazyFrame:
 
 
 def _csv(path: Path, contract: Contract | None) -> pl.LazyFrame:
-    delimited.check(path)
     return pl.scan_csv(
         path,
+        # Polars leaves the quotes of a quoted name doubled.
+        new_columns=delimited.check(path),
         infer_schema=contract is None,
         infer_schema_length=None,
         null_values=list(delimited.MISSING),
