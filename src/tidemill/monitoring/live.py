@@ -63,12 +63,16 @@ class Live:
     def estimate(
         self, rows: pl.DataFrame, names: Sequence[str]
     ) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
-        """Return the metrics to be expected of a window without labels, with sampling bands."""
+        """Return the metrics to be expected of a window without labels, with sampling bands.
+
+        A band is three standard errors each way, of the window's rows and of the held-out rows that
+        the estimate was learned from.
+        """
         if self._estimator is None or rows.height < LEAST_ROWS:
             return {}, {}
         values = {k: v for k, v in self._expected(rows).items() if k in names and np.isfinite(v)}
-        shrink = float(np.sqrt(self.holdout.height / rows.height))
-        margins = {k: _BANDS * self.errors[k] * shrink for k in values if k in self.errors}
+        widen = float(np.sqrt(1 + self.holdout.height / rows.height))
+        margins = {k: _BANDS * self.errors[k] * widen for k in values if k in self.errors}
         bands = {k: (values[k] - m, values[k] + m) for k, m in margins.items()}
         return values, bands
 
