@@ -25,7 +25,18 @@ from tidemill.core.errors import (
     UserCodeFailed,
 )
 
-GROUPS = ("project", "data", "runs", "models", "serving", "monitor", "loop", "predict", "system")
+GROUPS = (
+    "project",
+    "data",
+    "runs",
+    "models",
+    "serving",
+    "monitor",
+    "loop",
+    "predict",
+    "system",
+    "config",
+)
 _EXIT: tuple[tuple[type[TidemillError], int], ...] = (
     (NotFound, 3),
     (Conflict, 4),

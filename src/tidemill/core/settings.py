@@ -29,12 +29,14 @@ class Setting(msgspec.Struct, frozen=True):
         kind: What its value may be.
         default: Its value where nobody says otherwise.
         sentence: What it means.
+        in_file: Whether `tidemill.toml` may set it; what finds the file cannot stand in it.
     """
 
     name: str
     kind: Kind
     default: Value
     sentence: str
+    in_file: bool = True
 
     @property
     def variable(self) -> str:
@@ -53,13 +55,15 @@ class Setting(msgspec.Struct, frozen=True):
 
 
 SETTINGS = (
-    Setting("home", "text", ".tidemill", "The folder of the home; relative to the project."),
+    Setting("home", "text", ".tidemill", "The folder of the home.", in_file=False),
     Setting("host", "text", "127.0.0.1", "The address that `tidemill up` listens on."),
     Setting("port", "port", 8750, "The port of the page and the API."),
     Setting("serve_port", "port", 8751, "The port of the workers, where predictions are made."),
     Setting("workers", "count", 1, "How many worker processes make predictions."),
     Setting("tick", "seconds", 30.0, "How often the loop goes around, in seconds."),
-    Setting("experiment", "text", "Default", "The experiment of runs that name none."),
+    Setting(
+        "experiment", "text", "Default", "The experiment of runs that name none.", in_file=False
+    ),
 )
 _BY_NAME = {setting.name: setting for setting in SETTINGS}
 _EXPECTED: dict[Kind, str] = {
@@ -113,22 +117,24 @@ def resolve(
     """
     flags, environment, file = flags or {}, environment or {}, file or {}
     for name in file:
-        setting_of(name, where=filename)
+        setting_in_file(name, where=filename)
     return {s.name: _resolved(s, flags, environment, file, filename) for s in SETTINGS}
 
 
-def setting_of(name: str, *, where: str) -> Setting:
-    """Return the setting of a name.
+def setting_in_file(name: str, *, where: str) -> Setting:
+    """Return the setting of a name that stands in a file.
 
     Raises:
-        BadSetting: There is none.
+        BadSetting: There is none, or a file cannot set it.
     """
-    try:
-        return _BY_NAME[name]
-    except KeyError:
-        raise BadSetting(
-            f"{where}: there is no setting {name!r}.", expected=nearest(name, _BY_NAME)
-        ) from None
+    setting = _BY_NAME.get(name)
+    if setting is None:
+        known = [s.name for s in SETTINGS if s.in_file]
+        raise BadSetting(f"{where}: there is no setting {name!r}.", expected=nearest(name, known))
+    if not setting.in_file:
+        said = f"{where}: the setting {name!r} cannot stand in a file."
+        raise BadSetting(said, expected=f"{setting.variable} in the environment")
+    return setting
 
 
 def checked(setting: Setting, value: object, *, where: str) -> Value:

@@ -33,11 +33,11 @@ def register(commands: Any, common: argparse.ArgumentParser) -> None:
     demo.set_defaults(command=_demo)
 
     up = commands.add_parser("up", parents=[common], help="serve the home: API, page, predictions")
-    up.add_argument("--host", default="127.0.0.1")
-    up.add_argument("--port", type=int, default=8750, help="of the control plane (default: 8750)")
-    up.add_argument("--serve-port", type=int, default=8751, help="of the workers (default: 8751)")
-    up.add_argument("--workers", type=int, default=1, help="how many (default: 1)")
-    up.add_argument("--tick", type=float, default=30.0, help="how often the loop goes around, in s")
+    up.add_argument("--host", help="the address to listen on (default: 127.0.0.1)")
+    up.add_argument("--port", type=int, help="of the control plane (default: 8750)")
+    up.add_argument("--serve-port", type=int, help="of the workers (default: 8751)")
+    up.add_argument("--workers", type=int, help="how many (default: 1)")
+    up.add_argument("--tick", type=float, help="how often the loop goes around, in s (default: 30)")
     up.set_defaults(command=_up)
 
     run = commands.add_parser("run", parents=[common], help="train, judge and roll out a model")
@@ -90,12 +90,14 @@ def _demo(context: Context, given: argparse.Namespace) -> int:
 def _up(context: Context, given: argparse.Namespace) -> int:
     import logging
 
+    from tidemill.cli.configuration import settings_of
     from tidemill.home import POLICY, Home
     from tidemill.sdk.session import find_home
     from tidemill.server.process import serve
 
     logging.basicConfig(stream=sys.stderr, format="%(levelname)s %(message)s")
     path = find_home(context.home)
+    said = {name: found.value for name, found in settings_of(path.parent, vars(given)).items()}
 
     def ready(address: str, serving: str) -> None:
         if not context.output.data({"address": address, "serving": serving, "home": str(path)}):
@@ -106,12 +108,12 @@ def _up(context: Context, given: argparse.Namespace) -> int:
     with Home.open(path, create=inside) as home:
         serve(
             home,
-            host=given.host,
-            port=given.port,
-            serve_port=given.serve_port,
-            workers=given.workers,
+            host=str(said["host"]),
+            port=int(said["port"]),
+            serve_port=int(said["serve_port"]),
+            workers=int(said["workers"]),
             on_ready=ready,
-            tick=given.tick,
+            tick=float(said["tick"]),
         )
     return 0
 

@@ -1,4 +1,4 @@
-"""`doctor`, `config`: the state of the installation."""
+"""`doctor`: the state of the installation."""
 
 from __future__ import annotations
 

@@ -168,7 +168,7 @@ class _Reader:
         for name, value in table.items():
             path = ("settings", name)
             try:
-                setting = settings.setting_of(name, where=self._at(path))
+                setting = settings.setting_in_file(name, where=self._at(path))
                 where = f"{self._at(path)}: {_spelled(path)}"
                 yield name, settings.checked(setting, value, where=where)
             except settings.BadSetting as error:
