@@ -47,15 +47,17 @@ def create_app(
         return _page("index.html")
 
     @get("/page/{name:str}", sync_to_thread=False)
-    def asset(name: str) -> Response[bytes]:
-        return _page(name)
+    def asset(request: Request[Any, Any, Any]) -> Response[bytes]:
+        return _page(request.path_params["name"])
 
     @get("/api/{name:str}")
-    async def read(name: str, request: Request[Any, Any, Any]) -> Response[bytes]:
+    async def read(request: Request[Any, Any, Any]) -> Response[bytes]:
+        name = request.path_params["name"]
         return await _call(operations, name, dict(request.query_params), post=False)
 
     @post("/api/{name:str}", status_code=200)
-    async def change(name: str, request: Request[Any, Any, Any]) -> Response[bytes]:
+    async def change(request: Request[Any, Any, Any]) -> Response[bytes]:
+        name = request.path_params["name"]
         return await _call(operations, name, _arguments(await request.body()), post=True)
 
     app = Litestar(

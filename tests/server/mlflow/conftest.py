@@ -1,0 +1,3 @@
+"""The program that drives the client is run by its own interpreter, not collected here."""
+
+collect_ignore = ["client_flow.py"]
