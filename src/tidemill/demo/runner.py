@@ -6,6 +6,7 @@ import importlib.util
 import os
 import random
 import shutil
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -307,13 +308,16 @@ class _Replay:
 
 def commands(project: Path, prediction: str, run: str) -> tuple[tuple[str, str], ...]:
     """Return what to try next."""
+    program = "tidemill"
+    if shutil.which(program) is None:
+        program = str(Path(sys.executable).with_name(program))
     return (
         (f"cd {project}", "the project that the demonstration made"),
-        (f"tidemill trace {prediction}", "from one prediction back to the rows"),
-        (f"tidemill reproduce {run}", "make the live version again, and compare"),
-        ("tidemill loop explain", "what the loop would do now, and why"),
-        (f"tidemill rollback {MODEL}", "back to the version before"),
-        ("tidemill up", "serve this home: predictions, API and status page"),
+        (f"{program} trace {prediction}", "from one prediction back to the rows"),
+        (f"{program} reproduce {run}", "make the live version again, and compare"),
+        (f"{program} loop explain", "what the loop would do now, and why"),
+        (f"{program} rollback {MODEL}", "back to the version before"),
+        (f"{program} up", "serve this home; its page is at http://127.0.0.1:8750"),
     )
 
 
