@@ -6,6 +6,7 @@ would throw that away.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -136,5 +137,26 @@ def _placements(yes: NDArray[np.bool_], scores: Floats) -> tuple[float, Floats, 
     return float(above.mean()), above, below
 
 
+def aligned(answers: Answers, own: Sequence[Any], classes: Sequence[Any]) -> Answers:
+    """Return a classifier's answers with its scores in the order of other classes.
+
+    A class that it does not know gets the score 0: it never predicts it, and pays for that.
+
+    Example:
+        >>> said = Answers(np.array(["b"]), np.array([[0.3, 0.7]]))
+        >>> aligned(said, ["a", "b"], ["b", "c", "a"]).scores
+        array([[0.7, 0. , 0.3]])
+    """
+    if answers.scores is None or answers.scores.ndim == 1 or tuple(own) == tuple(classes):
+        return answers
+    place = {c: i for i, c in enumerate(own)}
+    scores = np.zeros((len(answers.scores), len(classes)))
+    for i, c in enumerate(classes):
+        if c in place:
+            scores[:, i] = answers.scores[:, place[c]]
+    return Answers(answers.values, scores)
+
+
 def _variance(values: Floats) -> float:
-    return float(values.var(ddof=1)) if len(values) > 1 else 0.0
+    """Return the variance; of a single value it is unknown, and certainly not zero."""
+    return float(values.var(ddof=1)) if len(values) > 1 else float("nan")

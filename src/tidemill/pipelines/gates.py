@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tidemill.core.policy import GateRule
+from tidemill.models.metrics import evaluate
 from tidemill.models.records import Signature
 from tidemill.pipelines.comparison import Answers, Improvement, bootstrap, delong
 from tidemill.pipelines.records import GateReport, RuleReport
@@ -23,7 +24,6 @@ def judge(
     labels: NDArray[Any],
     candidate: Answers,
     champion: Answers | None,
-    champion_metrics: Mapping[str, float],
     champion_ref: str | None,
     signature: Signature,
     seed: int,
@@ -36,7 +36,6 @@ def judge(
         labels: What came true on the held-out rows, shape (n,).
         candidate: The candidate's answers for them.
         champion: The live model's answers for them, where there is one.
-        champion_metrics: The live model's metrics on them.
         champion_ref: The live version.
         signature: Of the candidate.
         seed: Of the resampling.
@@ -49,8 +48,10 @@ def judge(
             reports.append(_not_comparable(metric, value))
         elif rule.beats_champion and champion is not None and metric != LATENCY:
             gain = _gain(metric, rule, labels, candidate, champion, signature, seed)
-            theirs = champion_metrics.get(metric, float("nan"))
-            reports.append(_against(metric, rule, value, theirs, gain))
+            ours, theirs = (
+                _measured(metric, labels, answers, signature) for answers in (candidate, champion)
+            )
+            reports.append(_against(metric, rule, ours, theirs, gain))
     return GateReport(
         passed=all(r.passed for r in reports),
         rules=tuple(reports),
@@ -100,6 +101,18 @@ def _not_comparable(metric: str, value: float) -> RuleReport:
     )
 
 
+def _measured(metric: str, labels: NDArray[Any], answers: Answers, signature: Signature) -> float:
+    return evaluate(
+        signature.task,
+        labels,
+        answers.values,
+        answers.scores,
+        classes=signature.classes or (),
+        positive=signature.positive,
+        names=(metric,),
+    )[metric]
+
+
 def _gain(
     metric: str,
     rule: GateRule,
@@ -129,9 +142,26 @@ def _gain(
     )
 
 
+def _undecided(metric: str, value: float, theirs: float) -> RuleReport:
+    said = (
+        f"{metric} is {value:.4g} against the champion's {theirs:.4g}, but the held-out rows are "
+        "too few, or too much alike, to tell chance from a difference."
+    )
+    return RuleReport(
+        metric=metric,
+        rule="beats_champion",
+        passed=False,
+        candidate=value,
+        champion=theirs,
+        sentence=said,
+    )
+
+
 def _against(
     metric: str, rule: GateRule, value: float, theirs: float, gain: Improvement
 ) -> RuleReport:
+    if np.isnan(gain.low):
+        return _undecided(metric, value, theirs)
     holds = gain.low >= -rule.tolerance
     demanded = (
         "it must be shown to be better"

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import inspect
 import shutil
+import traceback
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from tidemill.core.errors import Findings, TidemillError
 from tidemill.core.references import Ref
 from tidemill.journal.service import Journal
 from tidemill.pipelines import store
+from tidemill.pipelines.code import environment
 from tidemill.pipelines.errors import BadPipeline, PipelineRunNotFound, StepFailed
 from tidemill.pipelines.events import StepEnded
 from tidemill.pipelines.executors.jobs import LOG, Job, Logged
@@ -45,6 +48,7 @@ class Pipelines:
         journal: Where steps are written down.
         clock: Dates everything.
         folder: Where logs and scratch files of runs lie.
+        executor: Where isolated steps run; one of its own where it is left out.
     """
 
     def __init__(
@@ -56,6 +60,8 @@ class Pipelines:
         journal: Journal,
         clock: Clock,
         folder: Path,
+        *,
+        executor: ProcessExecutor | None = None,
     ) -> None:
         self._db = db
         self._blobs = blobs
@@ -64,7 +70,11 @@ class Pipelines:
         self._journal = journal
         self._clock = clock
         self._folder = folder
-        self._executor = ProcessExecutor()
+        self._executor = executor or ProcessExecutor()
+
+    @cached_property
+    def _environment(self) -> str:
+        return environment().digest
 
     def close(self) -> None:
         """End the child processes."""
@@ -106,9 +116,11 @@ class Pipelines:
             The run, whatever became of it; `status` and `error` say.
         """
         experiment_id = self._tracking.experiment(experiment or name).id
-        self._tracking.start_run(
+        tracked = self._tracking.start_run(
             experiment_id, actor=actor, run_id=run_id, tags=tags, cause=cause, name=""
         )
+        if tracked.status != "RUNNING":
+            self._tracking.resume_run(run_id, actor=actor, cause=cause)
         run = self._begin(name, nodes, run_id, actor, arguments)
         status: RunStatus = "finished"
         failure: str | None = None
@@ -123,6 +135,7 @@ class Pipelines:
                 failure = str(error)
                 break
         run = self._end(run_id, status, failure)
+        self.clean(run_id)
         ended = {"finished": "FINISHED", "held": "FINISHED"}.get(status, "FAILED")
         self._tracking.end_run(run_id, ended, actor=actor, cause=cause)  # type: ignore[arg-type]
         return run
@@ -143,15 +156,28 @@ class Pipelines:
             )
         return found[0]
 
-    def runs(self, *, status: RunStatus | None = None, limit: int = 100) -> list[PipelineRun]:
+    def runs(
+        self, *, status: RunStatus | None = None, limit: int | None = 100
+    ) -> list[PipelineRun]:
         """Return the newest runs."""
         where = [] if status is None else [store.runs.c.status == status]
         with self._db.read() as connection:
             return store.read_runs(connection, *where, limit=limit)
 
-    def interrupt(self, run_id: str) -> None:
-        """Mark a run that nobody will go on with."""
-        self._end(run_id, "interrupted", "The process that ran it ended.")
+    def interrupt(self, run_id: str) -> PipelineRun:
+        """Mark a run whose process ended in the middle of it; with its id it can go on."""
+        run = self._end(run_id, "interrupted", "The process that ran it ended.")
+        self._tracking.end_run(run_id, "KILLED", actor=run.actor)
+        self.clean(run_id)
+        return run
+
+    def recover(self) -> list[PipelineRun]:
+        """Mark the runs that the last owner of the home left in the middle.
+
+        To be called by a new owner before it runs anything: whatever is marked as running then has
+        nobody who runs it.
+        """
+        return [self.interrupt(run.id) for run in self.runs(status="running", limit=None)]
 
     def log(self, run_id: str, step: str) -> str:
         """Return what a step printed, the end of it where it is long."""
@@ -248,7 +274,7 @@ class _Execution:
             Findings: It said no.
         """
         arguments = {k: self._argument(v, values) for k, v in self._node.arguments.items()}
-        key = _key(self._node, arguments, self._code_digest)
+        key = _key(self._node, arguments, self._code_digest, self._owner._environment)
         done = self._step
         if done.status in {"finished", "cached"} and done.key == key and done.value is not None:
             return done.value
@@ -308,18 +334,29 @@ class _Execution:
         if result.status == "held":
             raise Findings(result.error)
         if result.status == "failed" or result.value is None:
-            raise StepFailed(
-                f"Step {self._step.name!r} failed: {result.error}",
-                hint=f"See its log with: tidemill runs logs {self._run.id} {self._step.name}",
-            )
+            raise self._failed(result.error)
         return result.value
 
     def _here(self, arguments: dict[str, Stored], folder: Path) -> Stored:
         """Run the step in this process, for the rooms that it closes over."""
         loaded = {k: load_value(self._owner._blobs, v, folder) for k, v in arguments.items()}
-        with activate(ActiveRun(self._run.id, self._owner._tracking)):
-            value = self._node.step.function(**loaded)
+        try:
+            with activate(ActiveRun(self._run.id, self._owner._tracking)):
+                value = self._node.step.function(**loaded)
+        except TidemillError:
+            raise
+        except Exception as error:
+            folder.mkdir(parents=True, exist_ok=True)
+            with (folder / LOG).open("a", encoding="utf-8") as log:
+                traceback.print_exc(file=log)
+            raise self._failed(f"{type(error).__name__}: {error}") from error
         return store_value(self._owner._blobs, value)
+
+    def _failed(self, why: str) -> StepFailed:
+        return StepFailed(
+            f"Step {self._step.name!r} failed: {why}",
+            hint=f"See its log with: tidemill runs logs {self._run.id} {self._step.name}",
+        )
 
     def _logged(self, logged: Logged) -> None:
         run_id = self._run.id
@@ -361,7 +398,9 @@ class _Execution:
             self._on_progress(self._run, step)
 
 
-def _key(node: Node, arguments: dict[str, Stored], code_digest: str) -> str:
+def _key(
+    node: Node, arguments: dict[str, Stored], code_digest: str, environment_digest: str
+) -> str:
     """Return the digest of all that a step's value depends on."""
     try:
         source = inspect.getsource(node.step.function)
@@ -373,6 +412,7 @@ def _key(node: Node, arguments: dict[str, Stored], code_digest: str) -> str:
             "source": hashlib.sha256(source.encode()).hexdigest(),
             "arguments": arguments,
             "code": code_digest,
+            "environment": environment_digest,
         }
     )
 

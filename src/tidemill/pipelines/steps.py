@@ -70,13 +70,16 @@ class Step(Generic[P, R]):
         retries: int,
         timeout: float | None,
     ) -> None:
-        self.function = function
+        # A step that is made from a step is that step with other options.
+        self.function: Callable[P, R] = (
+            function.function if isinstance(function, Step) else function
+        )
         self.name = getattr(function, "__name__", "step")
         self.cache = cache
         self.isolated = isolated
         self.retries = retries
         self.timeout = timeout
-        functools.update_wrapper(self, function)
+        functools.update_wrapper(self, function, updated=())
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run the function, or, inside a pipeline, record that it is to run."""
@@ -95,7 +98,7 @@ class Pipeline(Generic[P]):
     def __init__(self, function: Callable[P, Any], name: str | None) -> None:
         self.function = function
         self.name = name or getattr(function, "__name__", "pipeline")
-        functools.update_wrapper(self, function)
+        functools.update_wrapper(self, function, updated=())
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Any:
         """Run every step at once and in this process, without cache or record."""

@@ -26,6 +26,8 @@ from tidemill.datasets.records import ValidationReport
 from tidemill.datasets.service import scan_files
 from tidemill.datasets.validation import validate
 from tidemill.models.packing import pack
+from tidemill.models.records import Signature
+from tidemill.pipelines.comparison import Answers, aligned
 from tidemill.pipelines.errors import BadPipeline, PipelinesError
 from tidemill.pipelines.evaluation import answers_of, evaluate_bundle, label_array
 from tidemill.pipelines.gates import LATENCY, judge
@@ -172,19 +174,15 @@ def judge_candidate(
     comparable = recipe.champion is None or unseen.height >= LEAST_UNSEEN
     unseen = unseen if comparable else holdout
     candidate, signature = answers_of(bundle, unseen)
-    champion, theirs = None, {}
+    champion = None
     if recipe.champion is not None and comparable:
-        champion, _ = answers_of(Path(recipe.champion), unseen)
-        names = tuple(evaluation.metrics)
-        measured = evaluate_bundle(Path(recipe.champion), unseen, recipe.label, names, ())
-        theirs = measured.metrics
+        champion = _champion_answers(Path(recipe.champion), unseen, signature)
     report = judge(
         recipe.policy.gate,
         {**evaluation.metrics, LATENCY: evaluation.latency_p99_ms},
         labels=label_array(unseen[recipe.label]),
         candidate=candidate,
         champion=champion,
-        champion_metrics=theirs,
         champion_ref=recipe.champion_ref,
         signature=signature,
         seed=recipe.policy.seed,
@@ -310,6 +308,11 @@ def _unseen(recipe: Recipe, holdout: pl.DataFrame) -> pl.DataFrame:
     if recipe.champion is None or recipe.champion_until is None or time is None:
         return holdout
     return holdout.filter(pl.col(time.name) > recipe.champion_until)
+
+
+def _champion_answers(bundle: Path, rows: pl.DataFrame, candidate: Signature) -> Answers:
+    answers, own = answers_of(bundle, rows)
+    return aligned(answers, own.classes or (), candidate.classes or ())
 
 
 def _random_split(rows: pl.DataFrame, recipe: Recipe) -> tuple[pl.DataFrame, pl.DataFrame]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import tempfile
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
@@ -54,6 +55,7 @@ def run_job(folder: Path) -> None:
     os.dup2(log, 2)
     job = msgspec.json.decode((folder / JOB).read_bytes(), type=Job)
     sys.path[:0] = job.path
+    _keep_temporary_files_in(job.scratch)
     blobs = LocalBlobs(Path(job.blobs))
     try:
         with activate(ActiveRun(job.run_id, FileSink(folder / EVENTS, blobs))):
@@ -72,6 +74,11 @@ def run_job(folder: Path) -> None:
     draft = folder / f"{RESULT}.part"
     draft.write_bytes(msgspec.json.encode(result))
     draft.replace(folder / RESULT)
+
+
+def _keep_temporary_files_in(scratch: str) -> None:
+    if scratch:
+        tempfile.tempdir = os.environ["TMPDIR"] = scratch
 
 
 def _call(job: Job, blobs: LocalBlobs, folder: Path) -> Any:

@@ -21,6 +21,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         blobs: The folder of the blob store.
         path: Folders that come first on the child's module path.
         run_id: The tracking run that is active in it.
+        scratch: A folder for temporary files, removed when the child has ended.
     """
 
     function: str
@@ -28,6 +29,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     blobs: str
     path: tuple[str, ...]
     run_id: str
+    scratch: str = ""
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,8 @@ from typing import IO
 
 import msgspec
 
-from tidemill.pipelines.executors.jobs import EVENTS, JOB, RESULT, Job, Logged, Result
+from tidemill.pipelines.executors.jobs import EVENTS, JOB, LOG, RESULT, Job, Logged, Result
+from tidemill.pipelines.executors.logs import CappedLog
 from tidemill.predictions.frames import read_frames
 
 _POLL = 0.05
@@ -56,7 +58,22 @@ class ProcessExecutor:
             timeout: After how many seconds it is killed, if ever.
             on_logged: Is told what the step logs, while it runs.
         """
+        # Not below the folder: the paths of sockets, which libraries put there, must be short.
+        with tempfile.TemporaryDirectory(
+            prefix="tidemill-step-", ignore_cleanup_errors=True
+        ) as scratch:
+            job = msgspec.structs.replace(job, scratch=scratch)
+            return self._run(job, folder, timeout, on_logged)
+
+    def _run(
+        self,
+        job: Job,
+        folder: Path,
+        timeout: float | None,
+        on_logged: Callable[[Logged], None] | None,
+    ) -> Result:
         folder.mkdir(parents=True, exist_ok=True)
+        log = CappedLog(folder / LOG)
         for name in (RESULT, EVENTS):
             (folder / name).unlink(missing_ok=True)
         (folder / JOB).write_bytes(msgspec.json.encode(job))
@@ -65,6 +82,7 @@ class ProcessExecutor:
         while True:
             status = self._wait(pid, _POLL)
             offset = _follow(folder / EVENTS, offset, on_logged)
+            log.cut()
             if status is not None:
                 break
             waited += _POLL
@@ -152,5 +170,7 @@ def _follow(path: Path, offset: int, on_logged: Callable[[Logged], None] | None)
 
 
 def _kill(pid: int) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(pid, signal.SIGKILL)
+    """Kill a child and its group; itself by name too, for it may have left the group."""
+    for kill in (os.killpg, os.kill):
+        with contextlib.suppress(ProcessLookupError):
+            kill(pid, signal.SIGKILL)

@@ -58,6 +58,7 @@ def main() -> None:
                 _say(f"started {pid} {folder}")
         _reap(children)
     for pid in children:
+        _kill_group(pid)
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
 
@@ -65,6 +66,9 @@ def main() -> None:
 def _fork(folder: Path) -> int:
     pid = os.fork()
     if pid:
+        # The child does the same: whoever is first, the group exists before anybody needs it.
+        with contextlib.suppress(OSError):
+            os.setpgid(pid, pid)
         return pid
     status = 1
     try:
@@ -83,13 +87,21 @@ def _fork(folder: Path) -> int:
 def _reap(children: set[int]) -> None:
     while children:
         try:
-            pid, status = os.waitpid(-1, os.WNOHANG)
+            ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         except ChildProcessError:
             return
-        if pid == 0:
+        if ended is None:
             return
+        # What the step left running ends with it. Until it is waited for, its number is its own.
+        _kill_group(ended.si_pid)
+        pid, status = os.waitpid(ended.si_pid, 0)
         children.discard(pid)
         _say(f"ended {pid} {os.waitstatus_to_exitcode(status)}")
+
+
+def _kill_group(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
 
 
 def _say(line: str) -> None:
