@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from tidemill.core.errors import Usage
 from tidemill.monitoring import distances
 from tidemill.monitoring.blocks import count, scale_of
+from tidemill.monitoring.compared import ColumnComparison, ComparedTables
 from tidemill.monitoring.drift import benjamini_hochberg, typical
 
 Floats = NDArray[np.float64]
@@ -25,65 +26,8 @@ class NotATable(Usage):
     """What was handed over cannot be read as a table."""
 
 
-class ColumnComparison(msgspec.Struct, frozen=True, kw_only=True):
-    """How far one column of two tables differs.
-
-    Attributes:
-        column: Its name.
-        kind: `numeric` or `categorical`.
-        moved: Whether it counts, after correction for the number of columns and with the least
-            effect that matters.
-        p_value: The chance of such a difference between two samples of independent rows.
-        effect: The largest difference of the distribution functions (numbers), or the total
-            variation distance (categories): 0 to 1.
-        distances: The classical ones, by name.
-        reference: What is usual, in words.
-        current: What is now.
-        missing_reference: The share of missing values.
-        missing: The same now.
-        marks: Where the curves are read: probabilities (numbers), or the categories.
-        curve_reference: Quantiles at the marks, or shares.
-        curve: The same now.
-    """
-
-    column: str
-    kind: str
-    moved: bool
-    p_value: float
-    effect: float
-    distances: dict[str, float]
-    reference: str
-    current: str
-    missing_reference: float
-    missing: float
-    marks: tuple[float, ...] | tuple[str, ...]
-    curve_reference: tuple[float, ...]
-    curve: tuple[float, ...]
-
-
-class Comparison(msgspec.Struct, frozen=True, kw_only=True):
-    """How far two tables differ; shows itself in a notebook.
-
-    Attributes:
-        rows_reference: The reference's rows.
-        rows: The rows now.
-        columns: The columns that both have, the farthest moved first.
-        added: Columns that are new.
-        removed: Columns that are gone.
-        notes: What could not be judged, and why.
-    """
-
-    rows_reference: int
-    rows: int
-    columns: tuple[ColumnComparison, ...]
-    added: tuple[str, ...] = ()
-    removed: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-
-    @property
-    def moved(self) -> tuple[str, ...]:
-        """The names of the columns that moved."""
-        return tuple(c.column for c in self.columns if c.moved)
+class Comparison(ComparedTables, frozen=True, kw_only=True):
+    """A comparison that can be kept, sent and shown."""
 
     def to_json(self) -> str:
         """Return everything as JSON."""

@@ -7,7 +7,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tidemill.monitoring.comparison import ColumnComparison, Comparison
+    from tidemill.monitoring.compared import ColumnComparison, ComparedTables
 
 _WIDTH, _HEIGHT = 320, 120
 _MOST_PLOTS = 200
@@ -23,7 +23,7 @@ _STYLE = """
 """
 
 
-def page(comparison: Comparison) -> str:
+def page(comparison: ComparedTables) -> str:
     """Return a whole page."""
     return (
         "<!doctype html><html lang='en'><head><meta charset='utf-8'>"
@@ -32,7 +32,7 @@ def page(comparison: Comparison) -> str:
     )
 
 
-def body(comparison: Comparison) -> str:
+def body(comparison: ComparedTables) -> str:
     """Return what stands in the page, for a notebook."""
     moved = len(comparison.moved)
     parts = [
