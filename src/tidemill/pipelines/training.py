@@ -122,6 +122,9 @@ def split_rows(recipe: Recipe, report: ValidationReport) -> tuple[pl.DataFrame, 
     until = moments.max()
     assert isinstance(until, datetime)
     border = until - timedelta(seconds=recipe.policy.holdout)
+    if 0 < recipe.policy.holdout < 1:  # a share: of the newest rows
+        newest = max(int(rows.height * recipe.policy.holdout), 1)
+        border = moments.sort()[-newest - 1] if newest < rows.height else border
     old, new = rows.filter(moments <= border), rows.filter(moments > border)
     if recipe.policy.window is not None:
         old = old.filter(pl.col(time.name) > border - timedelta(seconds=recipe.policy.window))
