@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from tidemill.monitoring.reference import Reference
     from tidemill.monitoring.service import Monitor
     from tidemill.pipelines.service import Pipelines
+    from tidemill.registry.catalogue import Catalogue
     from tidemill.registry.service import Registry
     from tidemill.serving.service import Deployments
     from tidemill.serving.supervisor import Supervisor
@@ -206,6 +207,13 @@ class Home:
         return Registry(self.db, self.journal, self.lineage, self.clock)
 
     @cached_property
+    def catalogue(self) -> Catalogue:
+        """What people write about models, and the search in it."""
+        from tidemill.registry.catalogue import Catalogue
+
+        return Catalogue(self.db, self.journal, self.lineage, self.clock)
+
+    @cached_property
     def pipelines(self) -> Pipelines:
         """Pipeline runs."""
         from tidemill.pipelines.service import Pipelines
@@ -341,7 +349,7 @@ class Home:
         from tidemill.monitoring.reference import read_reference
 
         registered = self.registry.version(Ref("model", model, str(version)))
-        return read_reference(self.unpack(registered.bundle), registered.metrics)
+        return read_reference(self.unpack(registered.packed), registered.metrics)
 
     def _serving_policies(self) -> dict[str, ServingPolicy]:
         return {

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from tidemill.core.clock import SimulatedClock
-from tidemill.core.errors import BadReference, Conflict, NotFound, Usage
+from tidemill.core.errors import Conflict, NotFound, Usage
 from tidemill.core.references import Ref
 from tidemill.journal.service import Journal
 from tidemill.lineage.service import Lineage
@@ -79,11 +79,11 @@ class TestRegistering:
         assert math.isnan(registry.versions("delay")[0].metrics["roc_auc"])
         assert journal.read()[0].read(VersionRegistered).metrics == {"roc_auc": None}
 
-    @pytest.mark.parametrize("name", ["", "a b", "a\nb", "x" * 300, " a"])
+    @pytest.mark.parametrize("name", ["", "a/b", "a:b", "a\nb", "x" * 300, " a", "a ", ".."])
     def test_refuses_a_name_that_no_reference_can_carry(
         self, registry: Registry, name: str
     ) -> None:
-        with pytest.raises(BadReference):
+        with pytest.raises(BadModelName):
             register(registry, model=name)
         assert registry.models() == []
 

@@ -24,8 +24,8 @@ from tidemill.core.search.syntax import Both, Comparison, Either, Negation, Node
 from tidemill.journal.service import Journal
 from tidemill.storage.blobs.local import LocalBlobs
 from tidemill.storage.db.engine import Database
+from tidemill.storage.db.search import glob_of
 from tidemill.tracking.records import Metric, Param, Run, Tag
-from tidemill.tracking.search import glob_of
 from tidemill.tracking.service import Tracking
 
 VALUES = [math.nan, math.inf, -math.inf, -1.5, 0.0, 0.5, 2.0]

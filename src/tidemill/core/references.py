@@ -30,7 +30,7 @@ KINDS = (
     "code",
     "blob",
 )
-_NAME = re.compile(r"[^\s@:\x00-\x1f][^\s@\x00-\x1f]{0,249}")
+_NAME = re.compile(r"[^\s@:\x00-\x1f](?:[^\s@\x00-\x1f]| (?! |$)){0,249}")
 
 
 class Ref(msgspec.Struct, frozen=True, order=True):
@@ -75,7 +75,7 @@ class Ref(msgspec.Struct, frozen=True, order=True):
         if not _NAME.fullmatch(name) or (at and not _NAME.fullmatch(version)):
             raise BadReference(
                 f"{text!r} is not a reference.",
-                expected=f"{head}:NAME or {head}:NAME@VERSION, without spaces",
+                expected=f"{head}:NAME or {head}:NAME@VERSION, without spaces at an end",
             )
         return cls(head, name, version or None)
 

@@ -234,7 +234,7 @@ class _Replay:
             findings=tuple(
                 Observed(time=when, kind=f.kind, message=f.message) for when, f in findings
             ),
-            commands=commands(self._project, newest[0], live.run_id),
+            commands=commands(self._project, newest[0], live.run_id or ""),
             seconds=seconds,
         )
 
@@ -252,7 +252,7 @@ class _Replay:
             predictions=story.predictions,
             failed=story.failed,
             prediction=newest[0],
-            run=live.run_id,
+            run=live.run_id or "",
             seconds=story.seconds,
         )
 

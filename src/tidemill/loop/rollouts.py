@@ -65,7 +65,7 @@ class Rollouts:
     ) -> str:
         """Start the rollout of a version, and say what was done."""
         endpoint = policy.serving.endpoint or version.model
-        target = Target(model=version.model, version=version.version, bundle=version.bundle)
+        target = Target(model=version.model, version=version.version, bundle=version.packed)
         reason = f"{version.ref} passed its gate."
         rollout = self._deployments.start_rollout(
             endpoint, target, policy.rollout, actor=actor, reason=reason, cause=cause

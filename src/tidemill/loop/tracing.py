@@ -127,6 +127,8 @@ class Tracer:
         return None
 
     def _origin(self, version: ModelVersion) -> list[Link]:
+        if version.run_id is None:
+            return []
         run = self._tracking.get(version.run_id)
         tags = run.tags
         facts = {
@@ -222,7 +224,7 @@ def _version_link(version: ModelVersion) -> Link:
     facts = {
         "task": version.task,
         "flavor": version.flavor,
-        "bundle": version.bundle[:12],
+        "bundle": (version.bundle or "")[:12],
         **version.metrics,
     }
     return Link(

@@ -251,7 +251,7 @@ class Trainer:
 
     def bundle(self, version: ModelVersion) -> Path:
         """Return the folder of a version's bundle, unpacked."""
-        return self._unpack(version.bundle)
+        return self._unpack(version.packed)
 
     def _nodes(
         self,
@@ -321,7 +321,7 @@ class Trainer:
         )
 
     def _learned_until(self, version: ModelVersion) -> datetime | None:
-        recipe = self._known_recipe(version.run_id)
+        recipe = None if version.run_id is None else self._known_recipe(version.run_id)
         return None if recipe is None or not recipe.refits else recipe.until
 
     def _known_recipe(self, run_id: str) -> Recipe | None:

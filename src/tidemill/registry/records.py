@@ -9,8 +9,11 @@ import msgspec
 
 from tidemill.core.references import Ref
 from tidemill.core.tasks import Task
+from tidemill.registry.errors import VersionNotPacked
 
 VersionStatus = Literal["ready", "rejected", "archived"]
+Stage = Literal["None", "Staging", "Production", "Archived"]
+STAGES: tuple[Stage, ...] = ("None", "Staging", "Production", "Archived")
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True):
@@ -18,7 +21,8 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         name: Unique in the home.
-        created: When the first version was registered.
+        created: When it was made, by hand or with its first version.
+        updated: When it or one of its versions last changed.
         description: For people.
         tags: For people and programs.
         aliases: Which version each alias names.
@@ -27,6 +31,7 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     created: datetime
+    updated: datetime
     description: str = ""
     tags: dict[str, str] = {}
     aliases: dict[str, int] = {}
@@ -38,40 +43,66 @@ class ModelVersion(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         model: The model's name.
-        version: Counts from 1.
-        bundle: The digest of the stored bundle folder.
-        run_id: The run that made it.
+        version: Counts from 1; a number is never given twice.
+        bundle: The digest of the stored bundle folder; nothing while the version is only files
+            that another program logged.
+        source: Where the files are, as whoever registered it said; empty for a bundle.
+        model_id: The logged model that it was registered from.
+        run_id: The run that made it, where one is known.
         dataset: The dataset version that it learned from, as a reference.
-        task: What it does.
-        flavor: The framework's name.
+        task: What it does; nothing while it is not packed.
+        flavor: The framework's name; empty while it is not packed.
         metrics: Its quality on held-out rows.
         status: `ready`, `rejected` or `archived`.
+        stage: MLflow's stage.
         created: When it was registered.
+        updated: When something about it last changed.
         actor: Who registered it.
         tags: For people and programs.
         description: For people.
+        run_link: Where the run is to be looked at, as whoever registered it said.
         aliases: The aliases that name it now.
     """
 
     model: str
     version: int
-    bundle: str
-    run_id: str
-    dataset: str | None
-    task: Task
-    flavor: str
-    metrics: dict[str, float]
+    bundle: str | None = None
+    source: str = ""
+    model_id: str | None = None
+    run_id: str | None = None
+    dataset: str | None = None
+    task: Task | None = None
+    flavor: str = ""
+    metrics: dict[str, float] = {}
     status: VersionStatus
+    stage: Stage = "None"
     created: datetime
+    updated: datetime
     actor: str
     tags: dict[str, str] = {}
     description: str = ""
+    run_link: str = ""
     aliases: tuple[str, ...] = ()
 
     @property
     def ref(self) -> Ref:
         """`model:NAME@VERSION`."""
         return Ref("model", self.model, str(self.version))
+
+    @property
+    def packed(self) -> str:
+        """The digest of its bundle.
+
+        Raises:
+            VersionNotPacked: It has none yet.
+        """
+        if self.bundle is None:
+            raise VersionNotPacked(
+                f"{self.ref} has no bundle: it is only files that were logged.",
+                expected="a version that was packed for serving",
+                hint=f"Pack it with: tidemill models pack '{self.ref}'",
+            )
+        return self.bundle
 
 
 class AliasChange(msgspec.Struct, frozen=True, kw_only=True):

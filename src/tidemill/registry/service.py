@@ -1,12 +1,13 @@
-"""The registry's verbs: register, alias, approve, reject; and what was live when."""
+"""The registry's verbs: register, pack, alias, approve, reject; and what was live when."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, delete, insert, update
 
 from tidemill.core.clock import Clock
 from tidemill.core.errors import nearest
@@ -17,12 +18,12 @@ from tidemill.lineage.service import Lineage
 from tidemill.registry import store
 from tidemill.registry.errors import (
     BadAlias,
-    BadModelName,
     ModelNotFound,
     VersionNotFound,
     VersionRejected,
 )
-from tidemill.registry.events import AliasSet, StatusChanged, VersionRegistered
+from tidemill.registry.events import AliasSet, StatusChanged, VersionPacked, VersionRegistered
+from tidemill.registry.names import checked_name, checked_tags
 from tidemill.registry.records import AliasChange, Model, ModelVersion, VersionStatus
 from tidemill.storage.db.engine import Database
 
@@ -81,42 +82,111 @@ class Registry:
             BadReference: The name has forbidden characters.
             BadModelName: The name ends in a version.
         """
-        name = Ref.parse(f"model:{model}")
-        if name.version is not None:
-            raise BadModelName(
-                f"{model!r} cannot be a model's name.",
-                expected="a name without '@': versions are counted by the registry",
-            )
+        checked_name(model)
+        notes = checked_tags(tags or {})
         made = store.Made(
             bundle=bundle,
             dataset=None if dataset is None else str(dataset),
             task=task,
             flavor=flavor,
             metrics=store.without_nan(metrics),
-            tags=dict(tags or {}),
-            description=description,
         )
 
         def work(connection: Connection) -> ModelVersion:
-            known = store.read_versions(connection, model, store.versions.c.run_id == run_id)
-            for version in known:
+            mine = (*store.of(model), store.versions.c.run_id == run_id)
+            for version in store.read_versions(connection, *mine):
                 if version.bundle == bundle:
                     return version
-            number = self._add(connection, model, run_id, made, actor)
-            version = store.read_versions(connection, model, store.versions.c.version == number)[0]
-            run = Ref("run", run_id)
-            self._lineage.link(connection, run, version.ref, "produced")
-            if dataset is not None:
-                self._lineage.link(connection, dataset, run, "trained")
-            event = VersionRegistered(
-                model=model,
-                version=number,
-                run_id=run_id,
-                dataset=made.dataset,
-                metrics=made.metrics,
+            if not store.read_models(connection, store.models.c.name == model):
+                now = self._clock.now()
+                row = {"name": model, "created": now, "updated": now, "description": ""}
+                connection.execute(insert(store.models), row)
+            row = {"run_id": run_id, "record": made, "actor": actor, "description": description}
+            return self._add(connection, model, row, notes, cause)
+
+        return self._db.write(work)
+
+    def register_files(
+        self,
+        model: str,
+        source: str,
+        *,
+        actor: str,
+        run_id: str | None = None,
+        model_id: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        description: str = "",
+        run_link: str = "",
+    ) -> ModelVersion:
+        """Register files that another program logged, as a version that has no bundle yet.
+
+        Args:
+            model: The model's name.
+            source: Where the files are, as that program says it.
+            actor: Who registers them.
+            run_id: The run that made them.
+            model_id: The logged model whose files they are.
+            tags: For people and programs.
+            description: For people.
+            run_link: Where the run is to be looked at.
+
+        Raises:
+            ModelNotFound: No model has that name.
+            BadTag: A tag cannot be kept.
+        """
+        notes = checked_tags(tags or {})
+        row = {
+            "run_id": run_id or "",
+            "model_id": model_id or "",
+            "source": source,
+            "record": store.Made(),
+            "actor": actor,
+            "description": description,
+            "run_link": run_link,
+        }
+
+        def work(connection: Connection) -> ModelVersion:
+            self._model(connection, model)
+            return self._add(connection, model, row, notes, None)
+
+        return self._db.write(work)
+
+    def pack(
+        self,
+        model: str,
+        version: int,
+        *,
+        bundle: str,
+        task: Task,
+        flavor: str,
+        metrics: Mapping[str, float],
+        actor: str,
+    ) -> ModelVersion:
+        """Give a version that was only files its bundle; what it has already stays.
+
+        Raises:
+            VersionNotFound: There is no such version.
+        """
+        ref = Ref("model", model, str(version))
+
+        def work(connection: Connection) -> ModelVersion:
+            known = self._version(connection, ref)
+            if known.bundle is not None:
+                return known
+            made = store.Made(
+                bundle=bundle,
+                dataset=known.dataset,
+                task=task,
+                flavor=flavor,
+                metrics=store.without_nan(metrics),
             )
-            self._journal.append(connection, event, subject=version.ref, actor=actor, cause=cause)
-            return version
+            connection.execute(
+                update(store.versions).filter_by(model=model, version=version),
+                {"record": made, "updated": self._clock.now()},
+            )
+            event = VersionPacked(model=model, version=version, bundle=bundle, flavor=flavor)
+            self._journal.append(connection, event, subject=ref, actor=actor)
+            return self._version(connection, ref)
 
         return self._db.write(work)
 
@@ -142,7 +212,7 @@ class Registry:
         """
         with self._db.read() as connection:
             self._model(connection, model)
-            return store.read_versions(connection, model)
+            return store.read_versions(connection, *store.of(model))
 
     def version(self, ref: Ref) -> ModelVersion:
         """Return the version that a reference names: `@7`, `@champion`, or the newest.
@@ -237,10 +307,11 @@ class Registry:
             if not past or past[0].version is None:
                 return None
             number = past[0].version
-            return store.read_versions(connection, model, store.versions.c.version == number)[0]
+            known = store.read_versions(connection, *store.of(model, number))
+            return known[0] if known else None
 
     def _model(self, connection: Connection, name: str) -> Model:
-        found = store.read_models(connection, name)
+        found = store.read_models(connection, store.models.c.name == name)
         if not found:
             known = [m.name for m in store.read_models(connection)]
             raise ModelNotFound(f"There is no model {name!r}.", expected=nearest(name, known))
@@ -249,7 +320,9 @@ class Registry:
     def _version(self, connection: Connection, ref: Ref) -> ModelVersion:
         model = self._model(connection, ref.name)
         number = _number(model, ref)
-        found = store.read_versions(connection, ref.name, store.versions.c.version == number)
+        found = (
+            [] if number is None else store.read_versions(connection, *store.of(ref.name, number))
+        )
         if not found:
             raise VersionNotFound(
                 f"Model {ref.name!r} has no version {ref.version}.",
@@ -260,21 +333,44 @@ class Registry:
         return found[0]
 
     def _add(
-        self, connection: Connection, model: str, run_id: str, made: store.Made, actor: str
-    ) -> int:
+        self,
+        connection: Connection,
+        model: str,
+        row: Mapping[str, Any],
+        tags: Mapping[str, str],
+        cause: str | None,
+    ) -> ModelVersion:
         now = self._clock.now()
-        if not store.read_models(connection, model):
-            connection.execute(
-                insert(store.models),
-                {"name": model, "created": now, "description": "", "tags": {}},
-            )
-        highest = select(func.max(store.versions.c.version)).filter_by(model=model)
-        number = (connection.scalar(highest) or 0) + 1
-        row = {"model": model, "version": number, "created": now, "actor": actor}
-        connection.execute(
-            insert(store.versions), row | {"run_id": run_id, "status": "ready", "record": made}
+        number = store.next_number(connection, model)
+        blank = {"model_id": "", "source": "", "run_link": "", "status": "ready", "stage": "None"}
+        counted = {"model": model, "version": number, "created": now, "updated": now}
+        connection.execute(insert(store.versions), blank | counted | dict(row))
+        store.set_tags(connection, model, number, tags)
+        touch(connection, model, now)
+        version = store.read_versions(connection, *store.of(model, number))[0]
+        self._tie(connection, version)
+        event = VersionRegistered(
+            model=model,
+            version=number,
+            run_id=version.run_id,
+            dataset=version.dataset,
+            metrics=store.without_nan(version.metrics),
+            source=version.source,
+            tags=version.tags,
+            description=version.description,
         )
-        return number
+        self._journal.append(
+            connection, event, subject=version.ref, actor=version.actor, cause=cause
+        )
+        return version
+
+    def _tie(self, connection: Connection, version: ModelVersion) -> None:
+        if version.run_id is None:
+            return
+        run = Ref("run", version.run_id)
+        self._lineage.link(connection, run, version.ref, "produced")
+        if version.dataset is not None:
+            self._lineage.link(connection, Ref.parse(version.dataset), run, "trained")
 
     def _alias(
         self,
@@ -300,6 +396,7 @@ class Registry:
         fact = self._journal.append(connection, event, subject=subject, actor=actor, cause=cause)
         kept = {"id": fact.id, "time": fact.time, "previous": previous}
         connection.execute(insert(store.changes), named | kept | {"actor": actor, "reason": reason})
+        touch(connection, model, fact.time)
 
     def _set_status(
         self,
@@ -317,13 +414,19 @@ class Registry:
             if target.status == status:
                 return target
             connection.execute(
-                update(store.versions).filter_by(model=model, version=version), {"status": status}
+                update(store.versions).filter_by(model=model, version=version),
+                {"status": status, "updated": self._clock.now()},
             )
             event = StatusChanged(model=model, version=version, status=status, reason=reason)
             self._journal.append(connection, event, subject=ref, actor=actor, cause=cause)
             return self._version(connection, ref)
 
         return self._db.write(work)
+
+
+def touch(connection: Connection, model: str, now: datetime) -> None:
+    """Say that a model has changed."""
+    connection.execute(update(store.models).filter_by(name=model), {"updated": now})
 
 
 def _check_alias(alias: str) -> None:

@@ -147,7 +147,7 @@ class Operations:
 
     def bundle(self, ref: str) -> str:
         """The folder of a version's bundle, unpacked."""
-        return str(self._home.unpack(self.version(ref).bundle))
+        return str(self._home.unpack(self.version(ref).packed))
 
     def runs(self, limit: int = 20) -> list[Run]:
         """The newest runs."""
@@ -299,7 +299,7 @@ class Operations:
         """Give an endpoint's traffic to a version: all at once, or by canary."""
         version = self.version(ref)
         name = endpoint or self._endpoint_of(version.model)
-        target = Target(model=version.model, version=version.version, bundle=version.bundle)
+        target = Target(model=version.model, version=version.version, bundle=version.packed)
         policy = self._home.policy.models.get(version.model)
         if canary and policy is not None:
             self._home.deployments.start_rollout(

@@ -15,6 +15,7 @@ from tidemill.core.references import Ref
 from tidemill.journal.service import Journal
 from tidemill.storage.blobs.protocol import BlobStore
 from tidemill.storage.db.engine import Database
+from tidemill.storage.db.search import Page, condition, ordering, page
 from tidemill.tracking import model_store, search, store
 from tidemill.tracking.errors import (
     ArtifactNotFound,
@@ -24,7 +25,6 @@ from tidemill.tracking.errors import (
 )
 from tidemill.tracking.events import ModelLogged
 from tidemill.tracking.records import Artifact, LoggedModel, ModelStatus, Param, Tag
-from tidemill.tracking.search import Page
 from tidemill.tracking.validation import check_name, check_path, cut_params, cut_tags
 
 
@@ -200,10 +200,10 @@ class LoggedModels:
         where: list[ColumnElement[bool]] = [
             columns.lifecycle == "active",
             columns.experiment_id.in_(list(experiment_ids)),
-            *search.condition(search.MODELS, filter),
+            *condition(search.MODELS, filter),
         ]
         last = (columns.created.desc(), columns.id.asc())
-        order = search.ordering(search.MODELS, order_by, last)
+        order = ordering(search.MODELS, order_by, last)
 
         def read(most: int, offset: int) -> list[LoggedModel]:
             with self._db.read() as connection:
@@ -211,7 +211,7 @@ class LoggedModels:
                     connection, *where, order=order, limit=most, offset=offset
                 )
 
-        return search.page(read, limit, token)
+        return page(read, limit, token)
 
     def log_artifact(self, model_id: str, path: str, source: bytes | BinaryIO | Path) -> Artifact:
         """Keep a file of a model, in place of what its path named before.

@@ -17,6 +17,7 @@ from tidemill.core.references import Ref
 from tidemill.journal.service import Journal
 from tidemill.storage.blobs.protocol import BlobStore
 from tidemill.storage.db.engine import Database
+from tidemill.storage.db.search import Page, condition, ordering, page
 from tidemill.tracking import events, model_store, search, store
 from tidemill.tracking.errors import (
     ArtifactNotFound,
@@ -44,7 +45,6 @@ from tidemill.tracking.records import (
     Tag,
     View,
 )
-from tidemill.tracking.search import Page
 from tidemill.tracking.validation import (
     MAX_EXPERIMENT_TAG,
     check_metrics,
@@ -152,9 +152,9 @@ class Tracking:
             BadSearch: The filter, the order or the token cannot be read.
         """
         columns = store.experiments.c
-        where = [*_seen(columns.lifecycle, view), *search.condition(search.EXPERIMENTS, filter)]
+        where = [*_seen(columns.lifecycle, view), *condition(search.EXPERIMENTS, filter)]
         last = (columns.created.desc(), columns.id.asc())
-        order = search.ordering(search.EXPERIMENTS, order_by, last)
+        order = ordering(search.EXPERIMENTS, order_by, last)
 
         def read(most: int, offset: int) -> list[Experiment]:
             with self._db.read() as connection:
@@ -162,7 +162,7 @@ class Tracking:
                     connection, *where, order=order, limit=most, offset=offset
                 )
 
-        return search.page(read, limit, token)
+        return page(read, limit, token)
 
     def rename_experiment(self, experiment_id: str, name: str, *, actor: str) -> Experiment:
         """Give an experiment another name.
@@ -502,16 +502,16 @@ class Tracking:
             BadSearch: The filter, an order or the token cannot be read.
         """
         columns = store.runs.c
-        where = [*_seen(columns.lifecycle, view), *search.condition(search.RUNS, filter)]
+        where = [*_seen(columns.lifecycle, view), *condition(search.RUNS, filter)]
         if experiment_ids is not None:
             where.insert(0, columns.experiment_id.in_(list(experiment_ids)))
-        order = search.ordering(search.RUNS, order_by, (columns.started.desc(), columns.id.asc()))
+        order = ordering(search.RUNS, order_by, (columns.started.desc(), columns.id.asc()))
 
         def read(most: int, offset: int) -> list[Run]:
             with self._db.read() as connection:
                 return store.read_runs(connection, *where, order=order, limit=most, offset=offset)
 
-        return search.page(read, limit, token)
+        return page(read, limit, token)
 
     def history(
         self, run_id: str, key: str, *, limit: int | None = None, offset: int = 0

@@ -54,7 +54,7 @@ def _versions(context: Context, given: argparse.Namespace) -> int:
         found = session.ask("versions", model=given.model)
     if not context.output.data(found):
         rows = [
-            (v.version, v.status, v.aliases, v.metrics, v.dataset, v.run_id[:12], v.created)
+            (v.version, v.status, v.aliases, v.metrics, v.dataset, (v.run_id or "")[:12], v.created)
             for v in found
         ]
         names = ("version", "status", "aliases", "metrics", "dataset", "run", "created")

@@ -4,10 +4,9 @@ filter     := either
 either     := both (OR both)*
 both       := negation (AND negation)*
 negation   := NOT negation | '(' either ')' | comparison
-comparison := name ('=' | '!=' | '<' | '<=' | '>' | '>=' | LIKE | ILIKE) value
+comparison := name ('=' | '!=' | '<' | '<=' | '>' | '>=' | LIKE | ILIKE | RLIKE) value
             | name [NOT] IN '(' value (',' value)* ')'
-            | name NOT (LIKE | ILIKE) value
-            | name IS [NOT] NULL
+             | name IS [NOT] NULL
 name       := [kind '.'] key      a key with blanks stands in `backticks` or "double quotes"
 value      := 'text' | "text" | number
 """
@@ -44,7 +43,7 @@ _ORDER = re.compile(
 _COMPARE: dict[str, Operator] = {
     "=": "=", "==": "=", "!=": "!=", "<>": "!=", "<": "<", "<=": "<=", ">": ">", ">=": ">=",
 }  # fmt: skip
-_LIKE: dict[str, Operator] = {"LIKE": "LIKE", "ILIKE": "ILIKE"}
+_LIKE: dict[str, Operator] = {"LIKE": "LIKE", "ILIKE": "ILIKE", "RLIKE": "RLIKE", "REGEXP": "RLIKE"}
 
 
 class _Token(msgspec.Struct, frozen=True):

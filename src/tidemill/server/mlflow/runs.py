@@ -22,6 +22,7 @@ from tidemill.server.mlflow.records import (
     run_answer,
 )
 from tidemill.server.mlflow.requests import number, required, wrong
+from tidemill.storage.db.search import offset_of, token_of
 from tidemill.tracking.records import (
     DatasetInput,
     Experiment,
@@ -34,7 +35,6 @@ from tidemill.tracking.records import (
     RunStatus,
     Tag,
 )
-from tidemill.tracking.search import offset_of, token_of
 from tidemill.tracking.service import Tracking
 
 NAME_TAG = "mlflow.runName"

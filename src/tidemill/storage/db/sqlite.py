@@ -22,6 +22,7 @@ from tidemill.storage.db.errors import (
     NetworkFileSystem,
     WriteInDoubt,
 )
+from tidemill.storage.db.patterns import found
 
 PATIENCE = 30.0
 """Seconds to wait for another program, such as a backup, that holds the file."""
@@ -154,6 +155,7 @@ def _configure(special: str) -> Callable[[Any, Any], None]:
             special,
         ):
             connection.execute(f"PRAGMA {pragma}").close()
+        connection.create_function("regexp", 2, found, deterministic=True)
 
     return connect
 
