@@ -23,7 +23,7 @@ def operations(tmp_path: Path) -> Iterator[Operations]:
 def test_health_status_metrics_and_page(operations: Operations) -> None:
     async def talk() -> None:
         async with client(operations) as http:
-            assert (await http.get("/health")).json() == {"status": "ok"}
+            assert (await http.get("/health")).text == "OK"
             assert (await http.get("/api/status")).json()["models"] == []
             assert b"tidemill_traffic_percent" in (await http.get("/metrics")).content
             page = await http.get("/")

@@ -65,6 +65,25 @@ class Catalogue:
 
         return self._db.write(work)
 
+    def model(self, name: str) -> Model:
+        """Return a model.
+
+        Raises:
+            ModelNotFound: No model has that name.
+        """
+        with self._db.read() as connection:
+            return _model(connection, name)
+
+    def version(self, name: str, version: int) -> ModelVersion:
+        """Return a version.
+
+        Raises:
+            ModelNotFound: No model has that name.
+            VersionNotFound: It has no such version.
+        """
+        with self._db.read() as connection:
+            return _version(connection, name, version)
+
     def rename(self, name: str, new: str, *, actor: str) -> Model:
         """Give a model and its versions another name.
 
@@ -165,8 +184,7 @@ class Catalogue:
         wanted = checked_stage(stage)
 
         def work(connection: Connection) -> ModelVersion:
-            known = _require(connection, name, version)
-            assert known is not None
+            known = _version(connection, name, version)
             if archive_others:
                 mine = (*store.of(name), store.versions.c.stage == wanted)
                 for other in store.read_versions(connection, *mine):
@@ -379,10 +397,8 @@ def _model(connection: Connection, name: str) -> Model:
     return found[0]
 
 
-def _require(connection: Connection, name: str, version: int | None) -> ModelVersion | None:
+def _version(connection: Connection, name: str, version: int) -> ModelVersion:
     _model(connection, name)
-    if version is None:
-        return None
     found = store.read_versions(connection, *store.of(name, version))
     if not found:
         raise VersionNotFound(
@@ -390,3 +406,10 @@ def _require(connection: Connection, name: str, version: int | None) -> ModelVer
             hint=f"List them with: tidemill models versions '{name}'",
         )
     return found[0]
+
+
+def _require(connection: Connection, name: str, version: int | None) -> None:
+    if version is None:
+        _model(connection, name)
+    else:
+        _version(connection, name, version)

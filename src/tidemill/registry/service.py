@@ -29,7 +29,7 @@ from tidemill.storage.db.engine import Database
 
 _NUMBER = re.compile(r"[0-9]{1,9}")
 _RESERVED = re.compile(r"latest|v\d+", re.IGNORECASE)
-_ALIAS = re.compile(r"[A-Za-z_][\w.-]{0,249}")
+_ALIAS = re.compile(r"(?!\d+$)\w[\w.-]{0,249}")
 
 
 class Registry:
@@ -433,8 +433,8 @@ def _check_alias(alias: str) -> None:
     if not _ALIAS.fullmatch(alias) or _RESERVED.fullmatch(alias):
         raise BadAlias(
             f"{alias!r} cannot be an alias.",
-            expected="letters, digits, '_', '-' and '.', beginning with a letter; not 'latest' "
-            "and nothing like 'v1', which read as versions",
+            expected="letters, digits, '_', '-' and '.'; no bare number, not 'latest' and nothing "
+            "like 'v1', which read as versions",
             hint="Use a name such as 'champion'.",
         )
 

@@ -35,8 +35,8 @@ def create_app(
     """
 
     @get("/health", sync_to_thread=False)
-    def health() -> dict[str, str]:
-        return {"status": "ok"}
+    def health() -> Response[bytes]:
+        return Response(b"OK", media_type="text/plain")
 
     @get("/metrics", sync_to_thread=True)
     def metrics() -> Response[bytes]:

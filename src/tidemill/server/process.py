@@ -71,7 +71,7 @@ def serve(
         home.lock.announce(address)
         server = _Server(
             uvicorn.Config(
-                create_app(operations, mlflow=MlflowDoor(home.tracking, home.logged_models)),
+                create_app(operations, mlflow=mlflow_door(home)),
                 log_level="warning",
                 access_log=False,
                 lifespan="off",
@@ -87,6 +87,11 @@ def serve(
         supervisor.stop()
         if loop.ident is not None:
             loop.join()
+
+
+def mlflow_door(home: Home) -> MlflowDoor:
+    """Return the door for MLflow's clients into a home."""
+    return MlflowDoor(home.tracking, home.logged_models, home.registry, home.catalogue, home.blobs)
 
 
 class _Server(uvicorn.Server):

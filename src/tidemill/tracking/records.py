@@ -135,6 +135,22 @@ class DatasetInput(msgspec.Struct, frozen=True, kw_only=True):
     tags: dict[str, str] = {}
 
 
+class DatasetSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """A dataset that runs of an experiment read.
+
+    Attributes:
+        experiment_id: The experiment.
+        name: The dataset's name.
+        digest: Names its content.
+        context: What it was read for, where that was said.
+    """
+
+    experiment_id: str
+    name: str
+    digest: str
+    context: str | None = None
+
+
 class ModelLink(msgspec.Struct, frozen=True):
     """A logged model that a run read or wrote.
 

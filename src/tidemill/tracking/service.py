@@ -33,6 +33,7 @@ from tidemill.tracking.errors import (
 from tidemill.tracking.records import (
     Artifact,
     DatasetInput,
+    DatasetSummary,
     Experiment,
     Lifecycle,
     Metric,
@@ -45,6 +46,7 @@ from tidemill.tracking.records import (
     Tag,
     View,
 )
+from tidemill.tracking.sampling import Samples, sampled
 from tidemill.tracking.validation import (
     MAX_EXPERIMENT_TAG,
     check_metrics,
@@ -78,6 +80,7 @@ class Tracking:
         self._journal = journal
         self._clock = clock
         self._ids = ids
+        self._samples = Samples()
 
     # Experiments
 
@@ -341,6 +344,8 @@ class Tracking:
             model_store.add_metrics(connection, run_id, of_models)
 
         self._db.write(work)
+        if metrics:
+            self._samples.end(run_id)
 
     def link(
         self,
@@ -369,6 +374,11 @@ class Tracking:
         """Return what some runs read and wrote, by run; those that did neither are left out."""
         with self._db.read() as connection:
             return store.read_links(connection, run_ids)
+
+    def datasets_of(self, experiment_ids: Sequence[str], *, limit: int) -> list[DatasetSummary]:
+        """Return the datasets that runs of some experiments read, each once."""
+        with self._db.read() as connection:
+            return store.read_summaries(connection, experiment_ids, limit)
 
     def delete_tag(self, run_id: str, key: str) -> None:
         """Take a tag off a run.
@@ -524,6 +534,36 @@ class Tracking:
         with self._db.read() as connection:
             run = _row(connection, run_id)
             return store.read_points(connection, run, key, limit=limit, offset=offset)
+
+    def sample(
+        self,
+        run_id: str,
+        key: str,
+        *,
+        most: int,
+        first: int | None = None,
+        last: int | None = None,
+    ) -> list[Metric]:
+        """Return a metric's points thinned out for a plot, its extremes kept.
+
+        Args:
+            run_id: The run.
+            key: The metric.
+            most: How many points at the most, at least 4.
+            first: The first step to see.
+            last: The last step to see.
+
+        Raises:
+            RunNotFound: No run has that id.
+        """
+
+        def read() -> list[Metric]:
+            with self._db.read() as connection:
+                run = _row(connection, run_id)
+                found = store.read_points(connection, run, key, first=first, last=last)
+            return sampled(found, most)
+
+        return self._samples.get(run_id, (key, most, first, last), read)
 
     def newest(self, run_ids: Sequence[str]) -> dict[str, list[Metric]]:
         """Return the newest point of every metric of some runs, by run."""

@@ -36,6 +36,7 @@ from tidemill.storage.db.types import Moment, Record
 from tidemill.tracking.records import (
     Artifact,
     DatasetInput,
+    DatasetSummary,
     Experiment,
     Metric,
     ModelLink,
@@ -323,13 +324,23 @@ def read_newest(connection: Connection, ids: Sequence[str]) -> dict[str, list[Me
 
 
 def read_points(
-    connection: Connection, run_id: str, key: str, *, limit: int | None, offset: int
+    connection: Connection,
+    run_id: str,
+    key: str,
+    *,
+    limit: int | None = None,
+    offset: int = 0,
+    first: int | None = None,
+    last: int | None = None,
 ) -> list[Metric]:
     """Return a metric's points in the order of their steps."""
     columns = points.c
+    between = [] if first is None else [columns.step >= first]
+    between += [] if last is None else [columns.step <= last]
     query = (
         select(columns.value, columns.timestamp, columns.step, columns.nan)
         .filter_by(run_id=run_id, key=key)
+        .where(*between)
         .order_by(columns.step, columns.timestamp, columns.value, columns.nan)
         .limit(limit)
         .offset(offset)
@@ -362,6 +373,17 @@ def add_inputs(connection: Connection, run_id: str, read: Iterable[DatasetInput]
     ]
     if rows:
         connection.execute(inserting(connection, inputs).on_conflict_do_nothing(), rows)
+
+
+def read_summaries(
+    connection: Connection, experiment_ids: Sequence[str], limit: int
+) -> list[DatasetSummary]:
+    """Return the datasets that runs of some experiments read, each once."""
+    columns = (runs.c.experiment_id, inputs.c.name, inputs.c.digest, inputs.c.context)
+    joined = inputs.join(runs, runs.c.id == inputs.c.run_id)
+    query = select(*columns).select_from(joined).distinct().order_by(*columns).limit(limit)
+    where = (runs.c.experiment_id.in_(list(experiment_ids)), runs.c.lifecycle == "active")
+    return [DatasetSummary(**row._mapping) for row in connection.execute(query.where(*where))]
 
 
 def add_links(connection: Connection, run_id: str, way: str, models: Iterable[ModelLink]) -> None:

@@ -29,6 +29,7 @@ def main(address: str) -> None:
     experiments(client)
     models(client)
     autolog()
+    registry(client)
     print("all done")
 
 
@@ -186,6 +187,95 @@ def autolog() -> None:
     assert kept.data.params["C"] == "2.0"
     assert "training_score" in kept.data.metrics
     assert kept.inputs.dataset_inputs
+
+
+def registry(client: MlflowClient) -> None:
+    x, y = _rows()
+    with mlflow.start_run() as run:
+        fitted = LogisticRegression().fit(x, y)
+        info = mlflow.sklearn.log_model(
+            fitted,
+            name="model",
+            registered_model_name="flow model",
+            pip_requirements=["scikit-learn"],
+        )
+    first = mlflow.register_model(info.model_uri, "flow model", tags={"rt": "1"})
+    assert (first.name, int(first.version), first.status) == ("flow model", 2, "READY")
+    assert first.run_id == run.info.run_id
+    client.create_registered_model("m2", tags={"a": "b"}, description="dd")
+    client.update_registered_model("m2", "ee")
+    client.rename_registered_model("m2", "m3")
+    client.set_registered_model_tag("m3", "c", "d")
+    client.delete_registered_model_tag("m3", "a")
+    kept = client.get_registered_model("m3")
+    assert (kept.description, kept.tags, kept.aliases) == ("ee", {"c": "d"}, {})
+    second = client.create_model_version("m3", f"runs:/{run.info.run_id}/model", run.info.run_id)
+    client.update_model_version("m3", second.version, "told")
+    client.set_model_version_tag("m3", second.version, "k", "v")
+    client.delete_model_version_tag("m3", second.version, "k")
+    assert client.get_model_version("m3", second.version).description == "told"
+    aliases_and_stages(client, x, y)
+    found = client.search_registered_models("name ILIKE 'FLOW%'", order_by=["name DESC"])
+    assert [m.name for m in found] == ["flow model"]
+    of_run = client.search_model_versions(
+        f"name = 'flow model' and run_id = '{run.info.run_id}'", order_by=["version_number ASC"]
+    )
+    assert [int(v.version) for v in of_run] == [1, 2]
+    tagged = client.search_model_versions("tags.rt = '1'")
+    assert [(v.name, int(v.version)) for v in tagged] == [("flow model", 2)]
+    client.delete_model_version("m3", second.version)
+    client.delete_registered_model("m3")
+    for call, code, text in (
+        (lambda: client.get_registered_model("m3"), "RESOURCE_DOES_NOT_EXIST", "name=m3 not found"),
+        (
+            lambda: client.create_registered_model("flow model"),
+            "RESOURCE_ALREADY_EXISTS",
+            "already exists",
+        ),
+        (
+            lambda: client.set_registered_model_alias("flow model", "v1", "1"),
+            "INVALID_PARAMETER_VALUE",
+            "Version alias name 'v1' is reserved",
+        ),
+        (
+            lambda: client.get_model_version_by_alias("flow model", "zz"),
+            "INVALID_PARAMETER_VALUE",
+            "Registered model alias zz not found",
+        ),
+        (
+            lambda: client.transition_model_version_stage("flow model", "1", "foo"),
+            "INVALID_PARAMETER_VALUE",
+            "Invalid Model Version stage: foo",
+        ),
+        (
+            lambda: client.create_model_version("flow model", "file:///etc/passwd"),
+            "INVALID_PARAMETER_VALUE",
+            "Invalid model version source",
+        ),
+    ):
+        with pytest.raises(MlflowException, match=text) as caught:
+            call()
+        assert caught.value.error_code == code, caught.value
+
+
+def aliases_and_stages(client: MlflowClient, x: pd.DataFrame, y: pd.Series) -> None:
+    client.set_registered_model_alias("flow model", "champion", "1")
+    assert client.get_model_version_by_alias("flow model", "champion").aliases == ["champion"]
+    assert client.get_registered_model("flow model").aliases == {"champion": "1"}
+    client.transition_model_version_stage("flow model", "1", "Production")
+    moved = client.transition_model_version_stage(
+        "flow model", "2", "production", archive_existing_versions=True
+    )
+    assert moved.current_stage == "Production"
+    assert client.get_model_version("flow model", "1").current_stage == "Archived"
+    latest = client.get_latest_versions("flow model", ["Production"])
+    assert [int(v.version) for v in latest] == [2]
+    for uri in ("champion", "2", "latest", "Production"):
+        sign = "@" if uri == "champion" else "/"
+        loaded = mlflow.sklearn.load_model(f"models:/flow model{sign}{uri}")
+        assert (loaded.predict(x) == y).all()
+    client.delete_registered_model_alias("flow model", "champion")
+    assert client.get_registered_model("flow model").aliases == {}
 
 
 if __name__ == "__main__":

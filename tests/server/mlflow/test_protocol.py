@@ -14,6 +14,9 @@ from hypothesis import strategies as st
 from tidemill.core.clock import SimulatedClock
 from tidemill.core.ids import Ids
 from tidemill.journal.service import Journal
+from tidemill.lineage.service import Lineage
+from tidemill.registry.catalogue import Catalogue
+from tidemill.registry.service import Registry
 from tidemill.server.app import LOCAL
 from tidemill.server.guard import Guard
 from tidemill.server.mlflow.door import MlflowDoor
@@ -29,8 +32,13 @@ FILES = "/api/2.0/mlflow-artifacts/artifacts"
 
 @pytest.fixture
 def ask(db: Database, blobs: LocalBlobs, journal: Journal, clock: SimulatedClock, ids: Ids) -> Ask:
+    lineage = Lineage(db, clock)
     door = MlflowDoor(
-        Tracking(db, blobs, journal, clock, ids), LoggedModels(db, blobs, journal, clock, ids)
+        Tracking(db, blobs, journal, clock, ids),
+        LoggedModels(db, blobs, journal, clock, ids),
+        Registry(db, journal, lineage, clock),
+        Catalogue(db, journal, lineage, clock),
+        blobs,
     )
     app = Guard(door, LOCAL)
 

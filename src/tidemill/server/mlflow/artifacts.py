@@ -1,21 +1,25 @@
 """MLflow's artifact proxy: paths name a run and a file of it, never a place on disk.
 
-A path reads `EXPERIMENT/RUN/artifacts/PATH` or `EXPERIMENT/models/MODEL/artifacts/PATH`, as the
-`artifact_uri` of the run or of the logged model says.
+A path reads `EXPERIMENT/RUN/artifacts/PATH`, `EXPERIMENT/models/MODEL/artifacts/PATH` or
+`bundles/DIGEST/artifacts/PATH`, as the `artifact_uri` of the run, of the logged model or of the
+model version says.
 """
 
 from __future__ import annotations
 
 import mimetypes
 from collections.abc import Sequence
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 import msgspec
 
+from tidemill.server.mlflow.bundles import Bundles
 from tidemill.server.mlflow.errors import BadRequest
-from tidemill.server.mlflow.records import Answer, OfRun
+from tidemill.server.mlflow.records import SCHEME, Answer, OfRun
 from tidemill.server.mlflow.requests import required
 from tidemill.server.mlflow.runs import Runs
+from tidemill.server.mlflow.versions import OfVersion, Versions
+from tidemill.storage.blobs.protocol import BlobStore
 from tidemill.tracking.errors import BadArtifactPath
 from tidemill.tracking.logged_models import LoggedModels
 from tidemill.tracking.records import Artifact
@@ -23,16 +27,17 @@ from tidemill.tracking.service import Tracking
 from tidemill.tracking.validation import check_path
 
 _FOLDER = "artifacts"
+_KINDS: dict[str, Literal["run", "model", "bundle"]] = {"models": "model", "bundles": "bundle"}
 _SHOWN = {"text/plain", "image/png", "image/jpeg", "application/json", "text/csv"}
 """Everything else is sent as bytes: nothing that somebody logged may run in our origin."""
 
 
 class Place(msgspec.Struct, frozen=True):
-    """A run or a logged model, and a path among its files; an empty one is all of them."""
+    """A run, a logged model or a bundle, and a path among its files; an empty one is all."""
 
     owner: str
     path: str
-    is_model: bool = False
+    kind: Literal["run", "model", "bundle"] = "run"
 
 
 class ListProxied(msgspec.Struct, frozen=True):
@@ -60,6 +65,25 @@ class GetArtifact(OfRun, frozen=True):
     path: str = ""
 
 
+class UploadOfRun(OfRun, frozen=True):
+    """A file that a page sends."""
+
+    path: str = ""
+
+
+class GetOfModel(msgspec.Struct, frozen=True):
+    """A file of a logged model."""
+
+    model_id: str = ""
+    artifact_file_path: str = ""
+
+
+class GetOfVersion(OfVersion, frozen=True):
+    """A file of a model version."""
+
+    path: str = ""
+
+
 class Artifacts:
     """Translates requests about artifacts.
 
@@ -67,12 +91,23 @@ class Artifacts:
         tracking: The room.
         models: The logged models.
         runs: Says where a run's artifacts are.
+        versions: Says where a model version's files are.
+        blobs: Where bundles lie.
     """
 
-    def __init__(self, tracking: Tracking, models: LoggedModels, runs: Runs) -> None:
+    def __init__(
+        self,
+        tracking: Tracking,
+        models: LoggedModels,
+        runs: Runs,
+        versions: Versions,
+        blobs: BlobStore,
+    ) -> None:
         self._tracking = tracking
         self._models = models
         self._runs = runs
+        self._versions = versions
+        self._bundles = Bundles(blobs)
 
     def list_proxied(self, request: ListProxied) -> Answer:
         """List a folder; the paths are relative to it."""
@@ -109,6 +144,27 @@ class Artifacts:
         run_id = self._runs.exact(request.run)
         return self._open(Place(run_id, required(request.path, "path")))
 
+    def open_of_model(self, request: GetOfModel) -> tuple[Artifact, BinaryIO]:
+        """Open a file of a logged model."""
+        model_id = required(request.model_id, "model_id")
+        path = required(request.artifact_file_path, "artifact_file_path")
+        return self._open(Place(model_id, path, "model"))
+
+    def open_of_version(self, request: GetOfVersion) -> tuple[Artifact, BinaryIO]:
+        """Open a file of a model version that lies here."""
+        uri = self._versions.download_uri(request)["artifact_uri"]
+        path = required(request.path, "path")
+        if not uri.startswith(f"{SCHEME}/"):
+            raise BadRequest(f"The version's files lie at {uri}, which this server does not open.")
+        return self.open(f"{uri.removeprefix(f'{SCHEME}/')}/{path}")
+
+    def put_of_run(self, request: UploadOfRun, source: BinaryIO) -> Answer:
+        """Keep a file of a run."""
+        run_id = self._runs.exact(request.run)
+        path = required(request.path, "path")
+        self._room(Place(run_id, path)).log_artifact(run_id, path, source)
+        return {}
+
     def delete(self, path: str) -> Answer:
         """Forget a file, or a folder with all that is in it."""
         place = self._file(path)
@@ -126,8 +182,10 @@ class Artifacts:
         artifact = room.artifact(place.owner, place.path)
         return artifact, room.open_artifact(place.owner, place.path)
 
-    def _room(self, place: Place) -> Tracking | LoggedModels:
-        return self._models if place.is_model else self._tracking
+    def _room(self, place: Place) -> Tracking | LoggedModels | Bundles:
+        if place.kind == "bundle":
+            return self._bundles
+        return self._models if place.kind == "model" else self._tracking
 
     def _file(self, path: str) -> Place:
         try:
@@ -145,9 +203,9 @@ def place_of(path: str) -> Place | None:
 
     Example:
         >>> place_of("0/0192/artifacts/plots/roc.svg")
-        Place(owner='0192', path='plots/roc.svg', is_model=False)
-        >>> place_of("0/models/m-0192/artifacts").is_model
-        True
+        Place(owner='0192', path='plots/roc.svg', kind='run')
+        >>> place_of("0/models/m-0192/artifacts").kind
+        'model'
         >>> place_of("0/0192") is None
         True
     """
@@ -155,8 +213,8 @@ def place_of(path: str) -> Place | None:
     if _FOLDER not in parts[2:]:
         return None
     at = parts.index(_FOLDER, 2)
-    is_model = parts[at - 2] == "models"
-    return Place(parts[at - 1], "/".join(parts[at + 1 :]), is_model)
+    kind = _KINDS.get(parts[at - 2], "run")
+    return Place(parts[at - 1], "/".join(parts[at + 1 :]), kind)
 
 
 def _below(folder: str, files: list[Answer]) -> list[Answer]:

@@ -18,37 +18,14 @@ from urllib.parse import quote
 import msgspec
 
 from tidemill.core.errors import TidemillError
+from tidemill.registry.catalogue import Catalogue
+from tidemill.registry.service import Registry
 from tidemill.server.guard import App, Receive, Scope, Send
-from tidemill.server.mlflow.artifacts import (
-    Artifacts,
-    GetArtifact,
-    ListArtifacts,
-    ListOfModel,
-    ListProxied,
-    media_type,
-)
+from tidemill.server.mlflow.artifacts import UploadOfRun, media_type
 from tidemill.server.mlflow.errors import BadRequest, NoEndpoint, NotOffered, translated
-from tidemill.server.mlflow.experiments import (
-    CreateExperiment,
-    Experiments,
-    OfExperiment,
-    SearchExperiments,
-)
-from tidemill.server.mlflow.models import CreateModel, Models, OfModel, SearchModels
-from tidemill.server.mlflow.records import Answer, OfRun
 from tidemill.server.mlflow.requests import read_body, read_query
-from tidemill.server.mlflow.runs import (
-    CreateRun,
-    GetHistory,
-    LogBatch,
-    LogEntry,
-    LogInputs,
-    LogMetric,
-    LogOutputs,
-    Runs,
-    SearchRuns,
-    UpdateRun,
-)
+from tidemill.server.mlflow.routes import CORE, FILES, MODELS, Rooms, Route, openers, routes
+from tidemill.storage.blobs.protocol import BlobStore
 from tidemill.tracking.logged_models import LoggedModels
 from tidemill.tracking.records import Artifact
 from tidemill.tracking.service import Tracking
@@ -57,15 +34,21 @@ logger = logging.getLogger(__name__)
 
 VERSION = "3.18.0"
 """The version of MLflow whose protocol this is."""
-PREFIXES = ("/api/2.0/", "/api/3.0/", "/ajax-api/", "/get-artifact", "/version", "/v1/traces")
-_FILES = "/api/2.0/mlflow-artifacts/artifacts/"
-_CORE = "/api/2.0/mlflow/"
-_MODELS = f"{_CORE}logged-models/"
+PREFIXES = (
+    "/api/2.0/",
+    "/api/2.0mlflow/",
+    "/api/2.11/",
+    "/api/3.0/",
+    "/ajax-api/",
+    "/get-artifact",
+    "/model-versions/get-artifact",
+    "/version",
+    "/graphql",
+    "/v1/traces",
+)
 _THREADS = 32
 _CHUNK = 1 << 20
 _JSON = (b"content-type", b"application/json")
-
-Route = tuple[type[Any], Callable[[Any], Answer]]
 
 
 class MlflowDoor:
@@ -74,47 +57,73 @@ class MlflowDoor:
     Args:
         tracking: Experiments and runs.
         models: Logged models.
+        registry: Registered models and their versions.
+        catalogue: What people write about them.
+        blobs: Where bundles lie.
     """
 
-    def __init__(self, tracking: Tracking, models: LoggedModels) -> None:
-        experiments = Experiments(tracking)
-        runs = Runs(tracking, experiments)
-        self._artifacts = Artifacts(tracking, models, runs)
+    def __init__(
+        self,
+        tracking: Tracking,
+        models: LoggedModels,
+        registry: Registry,
+        catalogue: Catalogue,
+        blobs: BlobStore,
+    ) -> None:
+        rooms = Rooms(tracking, models, registry, catalogue, blobs)
+        self._artifacts = rooms.artifacts
+        self._routes = routes(rooms)
+        self._openers = openers(rooms)
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="tidemill-mlflow")
-        self._routes = _routes(experiments, runs, Models(models, experiments), self._artifacts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
         method, path = scope["method"], _path(scope)
         try:
-            if path.startswith(_FILES):
-                await self._file(method, path.removeprefix(_FILES), receive, send)
-            elif path == "/get-artifact" and method == "GET":
-                request = read_query(scope["query_string"].decode("latin-1"), GetArtifact)
-                opened = await self._run(self._artifacts.open_of_run, request)
-                await self._send_file(opened, send)
+            if path.startswith(FILES):
+                await self._file(method, path.removeprefix(FILES), receive, send)
             elif path == "/version":
                 await _send(send, 200, (b"content-type", b"text/plain"), VERSION.encode())
+            elif path == _UPLOAD and method == "POST":
+                await self._upload(scope, receive, send)
             else:
-                (kind, route), named = self._find(method, path)
-                request = await _read(scope, receive, kind, named)
-                answer = await self._run(route, request)
-                await _send(send, 200, _JSON, msgspec.json.encode(answer))
+                await self._answer(method, path, scope, receive, send)
         except Exception as error:
             if not isinstance(error, TidemillError):
                 logger.exception("%s %s failed", method, path)
             told = translated(error)
             await _send(send, told.status, _JSON, msgspec.json.encode(told))
 
-    def _find(self, method: str, path: str) -> tuple[Route, dict[str, str]]:
-        """Return a route, and the fields that the path names."""
+    async def _answer(
+        self, method: str, path: str, scope: Scope, receive: Receive, send: Send
+    ) -> None:
         known, named = _pattern(path)
+        opener = self._openers.get((method, known))
+        if opener is not None:
+            kind, function = opener
+            wanted = read_query(scope["query_string"].decode("latin-1"), kind, named)
+            await self._send_file(await self._run(function, wanted), send)
+            return
+        kind, route = self._find(method, path, known)
+        request = await _read(scope, receive, kind, named)
+        answer = await self._run(route, request)
+        await _send(send, 200, _JSON, msgspec.json.encode(answer))
+
+    async def _upload(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Keep a file that a page sends: its run and path stand in the query."""
+        query = scope["query_string"].decode("latin-1")
+        request = read_query(query, UploadOfRun)
+        source = _Upload(receive, asyncio.get_running_loop())
+        answer = await self._run(partial(self._artifacts.put_of_run, request), source)
+        await _send(send, 200, _JSON, msgspec.json.encode(answer))
+
+    def _find(self, method: str, path: str, known: str) -> Route:
         found = self._routes.get((method, known))
         if found is not None:
-            return found, named
+            return found
         if any(other == known for _, other in self._routes):
             raise NoEndpoint(f"The method {method} is not allowed for {path}.")
-        if path.startswith((*_OUTSIDE, _CORE)):
+        if path.startswith((*_OUTSIDE, CORE)):
             raise NotOffered(f"Tidemill does not offer {path} of MLflow.")
         raise NoEndpoint(f"There is no {path}.")
 
@@ -192,7 +201,12 @@ class _Upload(io.RawIOBase):
         return await self._receive()
 
 
-_OUTSIDE = ("/api/3.0/mlflow/", "/v1/traces", "/api/2.0/mlflow-artifacts/")
+_UPLOAD = f"{CORE}upload-artifact"
+_OUTSIDE = ("/api/3.0/mlflow/", "/v1/traces", "/graphql", "/api/2.0/mlflow-artifacts/")
+
+
+_OTHER_VERSIONS = ("/api/2.0mlflow/", "/api/2.11/mlflow/")
+"""Where MLflow has some of the same routes as well, one of them by a slip of the pen."""
 
 
 def _pattern(path: str) -> tuple[str, dict[str, str]]:
@@ -204,82 +218,25 @@ def _pattern(path: str) -> tuple[str, dict[str, str]]:
         >>> _pattern("/api/2.0/mlflow/runs/get")
         ('/api/2.0/mlflow/runs/get', {})
     """
-    if not path.startswith(_MODELS):
+    if not path.startswith(MODELS):
         return path, {}
-    model_id, *rest = path.removeprefix(_MODELS).split("/", 2)
+    model_id, *rest = path.removeprefix(MODELS).split("/", 2)
     if model_id == "search" and not rest:
         return path, {}
     named = {"model_id": model_id}
     if rest[:1] == ["tags"] and len(rest) == 2:
-        return f"{_MODELS}{{model_id}}/tags/{{tag_key}}", named | {"tag_key": rest[1]}
-    return "/".join([f"{_MODELS}{{model_id}}", *rest]), named
-
-
-def _routes(
-    experiments: Experiments, runs: Runs, models: Models, artifacts: Artifacts
-) -> dict[tuple[str, str], Route]:
-    core: dict[str, Route] = {
-        "GET experiments/get": (OfExperiment, experiments.get),
-        "GET experiments/get-by-name": (OfExperiment, experiments.get_by_name),
-        "POST experiments/create": (CreateExperiment, experiments.create),
-        "POST experiments/search": (SearchExperiments, experiments.search),
-        "GET experiments/search": (SearchExperiments, experiments.search),
-        "POST experiments/update": (OfExperiment, experiments.update),
-        "POST experiments/delete": (OfExperiment, experiments.delete),
-        "POST experiments/restore": (OfExperiment, experiments.restore),
-        "POST experiments/set-experiment-tag": (OfExperiment, experiments.set_tag),
-        "POST experiments/delete-experiment-tag": (OfExperiment, experiments.delete_tag),
-        "POST runs/create": (CreateRun, runs.create),
-        "POST runs/update": (UpdateRun, runs.update),
-        "GET runs/get": (OfRun, runs.get),
-        "POST runs/delete": (OfRun, runs.delete),
-        "POST runs/restore": (OfRun, runs.restore),
-        "POST runs/log-metric": (LogMetric, runs.log_metric),
-        "POST runs/log-parameter": (LogEntry, runs.log_param),
-        "POST runs/set-tag": (LogEntry, runs.set_tag),
-        "POST runs/delete-tag": (LogEntry, runs.delete_tag),
-        "POST runs/log-batch": (LogBatch, runs.log_batch),
-        "POST runs/search": (SearchRuns, runs.search),
-        "GET metrics/get-history": (GetHistory, runs.history),
-        "POST runs/log-inputs": (LogInputs, runs.log_inputs),
-        "POST runs/outputs": (LogOutputs, runs.log_outputs),
-        "POST logged-models": (CreateModel, models.create),
-        "POST logged-models/search": (SearchModels, models.search),
-        "GET logged-models/{model_id}": (OfModel, models.get),
-        "PATCH logged-models/{model_id}": (OfModel, models.finish),
-        "DELETE logged-models/{model_id}": (OfModel, models.delete),
-        "PATCH logged-models/{model_id}/tags": (OfModel, models.set_tags),
-        "DELETE logged-models/{model_id}/tags/{tag_key}": (OfModel, models.delete_tag),
-        "POST logged-models/{model_id}/params": (OfModel, models.log_params),
-        "GET logged-models/{model_id}/artifacts/directories": (
-            ListOfModel,
-            artifacts.list_of_model,
-        ),
-        "GET artifacts/list": (ListArtifacts, artifacts.list_of_run),
-    }
-    table: dict[tuple[str, str], Route] = {}
-    for row, route in core.items():
-        method, _, name = row.partition(" ")
-        table[method, _CORE + name] = route
-    table["GET", _FILES.rstrip("/")] = (ListProxied, artifacts.list_proxied)
-    table["GET", "/api/3.0/mlflow/server-info"] = (ListProxied, _server_info)
-    return table
-
-
-def _server_info(_request: ListProxied) -> Answer:
-    return {
-        "store_type": "SqlStore",
-        "workspaces_enabled": False,
-        "trace_archival_enabled": False,
-        "multipart_uploads_enabled": False,
-        "multipart_downloads_enabled": False,
-        "artifact_serving_enabled": True,
-    }
+        return f"{MODELS}{{model_id}}/tags/{{tag_key}}", named | {"tag_key": rest[1]}
+    return "/".join([f"{MODELS}{{model_id}}", *rest]), named
 
 
 def _path(scope: Scope) -> str:
     path: str = scope["path"]
-    return f"/api{path.removeprefix('/ajax-api')}" if path.startswith("/ajax-api/") else path
+    if path.startswith("/ajax-api/"):
+        path = f"/api{path.removeprefix('/ajax-api')}"
+    for other in _OTHER_VERSIONS:
+        if path.startswith(other):
+            return CORE + path.removeprefix(other)
+    return path
 
 
 async def _read(scope: Scope, receive: Receive, kind: type[Any], named: dict[str, str]) -> Any:

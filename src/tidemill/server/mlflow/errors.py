@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from tidemill.core.errors import Busy, NotFound, OutOfSpace, Refused, TidemillError, Usage
+from tidemill.registry.errors import ModelExists
 from tidemill.tracking.errors import ExperimentExists
 
 _STATUS = {
@@ -55,7 +56,7 @@ def translated(error: Exception) -> MlflowError:
             return MlflowError("ENDPOINT_NOT_FOUND", error.what)
         case NotOffered():
             return MlflowError("NOT_IMPLEMENTED", error.what)
-        case ExperimentExists():
+        case ExperimentExists() | ModelExists():
             return MlflowError("RESOURCE_ALREADY_EXISTS", error.what)
         case NotFound():
             return MlflowError("RESOURCE_DOES_NOT_EXIST", error.what)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from tidemill.server.mlflow.errors import BadRequest
 from tidemill.server.mlflow.records import Answer, Entry, experiment_answer
 from tidemill.server.mlflow.requests import required, wrong
 from tidemill.tracking.errors import ExperimentNotFound
@@ -13,6 +14,7 @@ from tidemill.tracking.service import DEFAULT, DEFAULT_ID, Tracking
 ACTOR = "user:mlflow"
 VIEWS: dict[str, View] = {"ACTIVE_ONLY": "active", "DELETED_ONLY": "deleted", "ALL": "all"}
 MOST = 50_000
+_EXPERIMENTS = 20
 
 
 class OfExperiment(msgspec.Struct, frozen=True):
@@ -41,6 +43,12 @@ class SearchExperiments(msgspec.Struct, frozen=True):
     order_by: list[str] = []
     view_type: str = "ACTIVE_ONLY"
     page_token: str = ""
+
+
+class SearchDatasets(msgspec.Struct, frozen=True):
+    """A question for the datasets that an experiment's runs read."""
+
+    experiment_ids: list[str] = []
 
 
 class Experiments:
@@ -101,6 +109,24 @@ class Experiments:
     def restore(self, request: OfExperiment) -> Answer:
         self._tracking.restore_experiment(self.known(request.experiment_id).id, actor=ACTOR)
         return {}
+
+    def search_datasets(self, request: SearchDatasets) -> Answer:
+        """Return which datasets were read in some experiments."""
+        ids = request.experiment_ids
+        if not ids:
+            raise BadRequest("SearchDatasets request must specify at least one experiment_id.")
+        if len(ids) > _EXPERIMENTS:
+            raise BadRequest(
+                f"SearchDatasets request cannot specify more than {_EXPERIMENTS} experiment_ids. "
+                f"Received {len(ids)} experiment_ids."
+            )
+        found = self._tracking.datasets_of(ids, limit=1000)
+        rows = [
+            {"experiment_id": d.experiment_id, "name": d.name, "digest": d.digest}
+            | ({} if d.context is None else {"context": d.context})
+            for d in found
+        ]
+        return {"dataset_summaries": rows} if rows else {}
 
     def set_tag(self, request: OfExperiment) -> Answer:
         known = self.known(request.experiment_id)

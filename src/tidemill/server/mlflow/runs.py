@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import get_args
+from typing import Any, get_args
 
 import msgspec
 
@@ -39,6 +39,7 @@ from tidemill.tracking.service import Tracking
 
 NAME_TAG = "mlflow.runName"
 PARENT_TAG = "mlflow.parentRunId"
+HISTORY_TAG = "mlflow.log-model.history"
 BATCH = {"metrics": 1000, "params": 100, "tags": 100}
 WHOLE_BATCH = 1000
 PAGE = 25_000
@@ -84,6 +85,12 @@ class LogBatch(OfRun, frozen=True):
     metrics: list[Point] = []
     params: list[Entry] = []
     tags: list[Entry] = []
+
+
+class NoteModel(OfRun, frozen=True):
+    """What an old client says of a model that it logged as files of the run."""
+
+    model_json: str = ""
 
 
 class SearchRuns(OfRun, frozen=True):
@@ -228,6 +235,24 @@ class Runs:
             tags=[Tag(required(t.key, "key"), t.value) for t in request.tags],
             of_models=_of_models(request.metrics),
         )
+        return {}
+
+    def note_model(self, request: NoteModel) -> Answer:
+        """Add a model to the run's list of those that it logged, which is a tag."""
+        run = self._tracking.get(self.exact(request.run))
+        said = required(request.model_json, "model_json")
+        try:
+            model = msgspec.json.decode(said, type=dict[str, Any])
+            known = msgspec.json.decode(run.tags.get(HISTORY_TAG, "[]"), type=list[Any])
+        except (msgspec.MsgspecError, RecursionError) as error:
+            raise BadRequest(
+                f"Malformed model info. \n {said[:500]} \n is not valid JSON."
+            ) from error
+        missing = {"artifact_path", "flavors", "utc_time_created", "run_id"} - model.keys()
+        if missing:
+            raise BadRequest(f"Model json is missing mandatory fields: {sorted(missing)}")
+        history = msgspec.json.encode([*known, model]).decode()
+        self._tracking.log(run.id, tags=[Tag(HISTORY_TAG, history)])
         return {}
 
     def log_inputs(self, request: LogInputs) -> Answer:
