@@ -1,3 +1,3 @@
-"""The program that drives the client is run by its own interpreter, not collected here."""
+"""The programs that drive the client are run by its own interpreter, not collected here."""
 
-collect_ignore = ["client_flow.py"]
+collect_ignore = ["client_flow.py", "client_frameworks.py"]

@@ -15,29 +15,44 @@ import pytest
 
 from tidemill.home import Home
 
-CLIENT = ("mlflow-skinny", "scikit-learn", "skops", "pandas", "pytest")
+NEWEST = (
+    *("mlflow-skinny", "scikit-learn", "skops", "pandas", "pytest"),
+    *("psutil", "matplotlib", "xgboost-cpu", "lightgbm"),
+)
+A_YEAR_OLDER = ("mlflow-skinny==3.6.0", "scikit-learn<1.8", "skops", "pandas<3", "pytest")
 
 
-@pytest.fixture(scope="session")
-def client(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A Python that has the newest MLflow client, in an environment beside ours.
+def _environment(factory: pytest.TempPathFactory, name: str, packages: tuple[str, ...]) -> str:
+    """Return a Python that has an MLflow client, in an environment beside ours.
 
     MLflow holds other libraries back, so it is no dependency of this project, not even for
-    development. `TIDEMILL_TEST_MLFLOW` may name a Python that has it already.
+    development. `TIDEMILL_TEST_MLFLOW` may name a Python that has one already.
     """
     named = os.environ.get("TIDEMILL_TEST_MLFLOW")
     if named:
         return named
-    folder = tmp_path_factory.mktemp("mlflow") / "env"
+    folder = factory.mktemp(name) / "env"
     uv = str(Path(sys.executable).with_name("uv"))
     python = str(folder / "bin" / "python")
     make = [uv, "venv", "--quiet", "--python", sys.executable, str(folder)]
     subprocess.run(make, check=True, timeout=60)
-    fill = [uv, "pip", "install", "--quiet", "--python", python, *CLIENT]
-    filled = subprocess.run(fill, check=False, capture_output=True, text=True, timeout=200)
+    fill = [uv, "pip", "install", "--quiet", "--python", python, *packages]
+    filled = subprocess.run(fill, check=False, capture_output=True, text=True, timeout=300)
     if filled.returncode != 0:
         pytest.skip(f"MLflow's client cannot be installed here: {filled.stderr[-300:]}")
     return python
+
+
+@pytest.fixture(scope="session")
+def client(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A Python that has the newest MLflow client and some frameworks."""
+    return _environment(tmp_path_factory, "mlflow", NEWEST)
+
+
+@pytest.fixture(scope="session")
+def older_client(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A Python that has a client of a year ago."""
+    return _environment(tmp_path_factory, "mlflow-older", A_YEAR_OLDER)
 
 
 @pytest.fixture
@@ -65,9 +80,8 @@ def address(tmp_path: Path) -> Iterator[str]:
     server.stdout.close()
 
 
-@pytest.mark.timeout(500)
-def test_the_unmodified_client_works(client: str, address: str, tmp_path: Path) -> None:
-    flow = Path(__file__).parent / "client_flow.py"
+def _flow(python: str, name: str, address: str, folder: Path) -> str:
+    """Run a program of the client's, and return the last line that it printed."""
     environment = {
         **os.environ,
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
@@ -76,15 +90,32 @@ def test_the_unmodified_client_works(client: str, address: str, tmp_path: Path) 
     }
     environment.pop("MLFLOW_TRACKING_URI", None)
     done = subprocess.run(
-        [client, "-W", "ignore", str(flow), address],
+        [python, "-W", "ignore", str(Path(__file__).parent / name), address],
         check=False,
         capture_output=True,
         text=True,
-        timeout=240,
-        cwd=tmp_path,
+        timeout=300,
+        cwd=folder,
         env=environment,
     )
-    assert done.stdout.endswith("all done\n"), done.stdout[-2000:] + done.stderr[-4000:]
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    return done.stdout.splitlines()[-1]
+
+
+@pytest.mark.timeout(700)
+@pytest.mark.parametrize("age", ["client", "older_client"])
+def test_the_unmodified_client_works(
+    age: str, request: pytest.FixtureRequest, address: str, tmp_path: Path
+) -> None:
+    python = request.getfixturevalue(age)
+    assert _flow(python, "client_flow.py", address, tmp_path) == "all done"
+
+
+@pytest.mark.timeout(700)
+def test_frameworks_log_themselves(client: str, address: str, tmp_path: Path) -> None:
+    said = _flow(client, "client_frameworks.py", address, tmp_path)
+    for name in ("sklearn", "async", "xgboost", "lightgbm", "system metrics", "evaluate"):
+        assert name in said
 
 
 @pytest.mark.timeout(500)
