@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -18,7 +19,7 @@ from tidemill.journal.service import Journal
 from tidemill.storage.blobs.protocol import BlobStore
 from tidemill.storage.db.engine import Database
 from tidemill.storage.db.search import Page, condition, ordering, page
-from tidemill.tracking import events, model_store, search, store
+from tidemill.tracking import entries, events, model_store, search, store
 from tidemill.tracking.errors import (
     ArtifactNotFound,
     BadArtifactPath,
@@ -26,7 +27,6 @@ from tidemill.tracking.errors import (
     ExperimentExists,
     ExperimentNotFound,
     NotActive,
-    ParamChanged,
     RunNotFound,
     TagNotFound,
 )
@@ -270,7 +270,7 @@ class Tracking:
             NotActive: The experiment was deleted.
         """
         identifier = run_id or self._ids.new()
-        entries = cut_tags(Tag(k, v) for k, v in (tags or {}).items())
+        notes = cut_tags(Tag(k, v) for k, v in (tags or {}).items())
 
         def work(connection: Connection) -> Run:
             known = store.read_runs(connection, store.runs.c.id == identifier)
@@ -289,7 +289,7 @@ class Tracking:
                 "lifecycle": "active",
             }
             connection.execute(insert(store.runs), row)
-            store.set_tags(connection, identifier, entries)
+            store.set_tags(connection, identifier, notes)
             event = events.RunStarted(
                 run_id=identifier, name=str(row["name"]), experiment=experiment.name
             )
@@ -323,29 +323,39 @@ class Tracking:
             BadMetric: A key or a value cannot be kept.
             LoggedModelNotFound: A point is said to be of a model that is not there.
         """
-        check_metrics(metrics)
-        settings, notes = cut_params(params), cut_tags(tags)
+        if not of_models:
+            self.log_soon(run_id, metrics=metrics, params=params, tags=tags).result()
+            return
+        batch = _batch(run_id, metrics, params, tags)
 
         def work(connection: Connection) -> None:
-            _require_active(connection, run_id)
-            changed = store.add_params(connection, run_id, settings)
-            if changed is not None:
-                param, before = changed
-                raise ParamChanged(
-                    f"Changing param values is not allowed. Param with key={param.key!r} was "
-                    f"already logged with value={before!r} for run ID={run_id!r}. Attempted "
-                    f"logging new value {param.value!r}.",
-                    expected="the value that it was logged with before",
-                    hint="Log it under another key, or in another run.",
-                )
-            store.add_metrics(connection, run_id, metrics)
-            store.set_tags(connection, run_id, notes)
+            for refused in filter(None, entries.write(connection, [batch])):
+                raise refused
             model_store.require(connection, {metric.model_id for metric in of_models})
             model_store.add_metrics(connection, run_id, of_models)
 
         self._db.write(work)
+        self._samples.end(run_id)
+
+    def log_soon(
+        self,
+        run_id: str,
+        *,
+        metrics: Sequence[Metric] = (),
+        params: Sequence[Param] = (),
+        tags: Sequence[Tag] = (),
+    ) -> Future[None]:
+        """Like `log`, but return at once; the future ends when the batch is durable.
+
+        Raises:
+            BadMetric: A key or a value cannot be kept.
+            DatabaseBusy: Too many writes are waiting.
+        """
+        batch = _batch(run_id, metrics, params, tags)
+        written: Future[None] = self._db.submit_merged(entries.write, batch)
         if metrics:
-            self._samples.end(run_id)
+            written.add_done_callback(lambda _: self._samples.end(run_id))
+        return written
 
     def link(
         self,
@@ -720,6 +730,14 @@ class Tracking:
         cause: str | None = None,
     ) -> None:
         self._journal.append(connection, event, subject=subject, actor=actor, cause=cause)
+
+
+def _batch(
+    run_id: str, metrics: Sequence[Metric], params: Sequence[Param], tags: Sequence[Tag]
+) -> entries.Batch:
+    check_metrics(metrics)
+    points = [entries.point_row(run_id, point) for point in metrics]
+    return entries.Batch(run_id, points, cut_params(params), cut_tags(tags))
 
 
 def _seen(lifecycle: ColumnElement[str], view: View) -> list[ColumnElement[bool]]:

@@ -26,7 +26,6 @@ from sqlalchemy import (
     UniqueConstraint,
     select,
     text,
-    tuple_,
 )
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
@@ -40,7 +39,6 @@ from tidemill.tracking.records import (
     Experiment,
     Metric,
     ModelLink,
-    Param,
     Run,
     RunLinks,
     Tag,
@@ -203,28 +201,6 @@ model_artifacts = _of_model(
 )
 
 
-def add_metrics(connection: Connection, run_id: str, logged: Sequence[Metric]) -> None:
-    """Keep points, each once, and renew the newest of each key."""
-    if not logged:
-        return
-    rows = [point_row(run_id, point) for point in logged]
-    connection.execute(inserting(connection, points).on_conflict_do_nothing(), rows)
-    best: dict[str, dict[str, Any]] = {}
-    for row in rows:
-        known = best.get(row["key"])
-        if known is None or _rank(row) > _rank(known):
-            best[row["key"]] = row
-    fresh = inserting(connection, newest)
-    rank = ("step", "timestamp", "value")
-    upsert = fresh.on_conflict_do_update(
-        index_elements=["run_id", "key"],
-        set_={name: fresh.excluded[name] for name in (*rank, "nan")},
-        where=tuple_(*(fresh.excluded[name] for name in rank))
-        > tuple_(*(newest.c[name] for name in rank)),
-    )
-    connection.execute(upsert, list(best.values()))
-
-
 def set_tags(connection: Connection, run_id: str, entries: Iterable[Tag]) -> None:
     """Set a run's tags, the later of two of one key winning."""
     set_entries(connection, tags, {"run_id": run_id}, entries)
@@ -233,29 +209,6 @@ def set_tags(connection: Connection, run_id: str, entries: Iterable[Tag]) -> Non
 def set_experiment_tags(connection: Connection, identifier: str, entries: Iterable[Tag]) -> None:
     """Set an experiment's tags, the later of two of one key winning."""
     set_entries(connection, experiment_tags, {"experiment_id": identifier}, entries)
-
-
-def add_params(
-    connection: Connection, run_id: str, entries: Sequence[Param]
-) -> tuple[Param, str] | None:
-    """Keep params.
-
-    Returns:
-        The first that was known with another value, and that value; none is kept then.
-    """
-    if not entries:
-        return None
-    query = select(params.c.key, params.c.value).filter_by(run_id=run_id)
-    wanted = params.c.key.in_({entry.key for entry in entries})
-    known: dict[str, str] = {row.key: row.value for row in connection.execute(query.where(wanted))}
-    fresh = []
-    for entry in entries:
-        before = known.setdefault(entry.key, entry.value)
-        if before != entry.value:
-            return entry, before
-        fresh.append({"run_id": run_id, "key": entry.key, "value": entry.value})
-    connection.execute(inserting(connection, params).on_conflict_do_nothing(), fresh)
-    return None
 
 
 def put_artifact(connection: Connection, run_id: str, artifact: Artifact) -> None:
@@ -437,10 +390,6 @@ def point_row(run_id: str, point: Metric) -> dict[str, Any]:
         "value": 0.0 if nan else float(point.value),
         "nan": nan,
     }
-
-
-def _rank(row: dict[str, Any]) -> tuple[int, int, float]:
-    return row["step"], row["timestamp"], row["value"]
 
 
 def inserting(connection: Connection, table: Table) -> Any:

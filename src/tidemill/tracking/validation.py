@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import PurePosixPath
 
 from tidemill.tracking.errors import BadArtifactPath, BadExperiment, BadMetric
@@ -27,12 +28,12 @@ def check_metrics(metrics: Iterable[Metric]) -> None:
     """
     for metric in metrics:
         check_key(metric.key, "Metric name")
-        for what, number in (("step", metric.step), ("timestamp", metric.timestamp)):
-            if not -_INT64 <= number < _INT64:
-                raise BadMetric(
-                    f"The {what} {str(number)[:40]} of metric {metric.key!r} is too large.",
-                    expected="an integer of 64 bits",
-                )
+        if not (-_INT64 <= metric.step < _INT64 and -_INT64 <= metric.timestamp < _INT64):
+            raise BadMetric(
+                f"The step {str(metric.step)[:40]} or the timestamp {str(metric.timestamp)[:40]} "
+                f"of metric {metric.key!r} is too large.",
+                expected="integers of 64 bits",
+            )
 
 
 def cut_params(params: Iterable[Param]) -> list[Param]:
@@ -53,6 +54,7 @@ def cut_tags(tags: Iterable[Tag], most: int = MAX_TAG) -> list[Tag]:
     return [Tag(check_key(t.key, "Tag key"), _text(t.value, most)) for t in tags]
 
 
+@lru_cache(maxsize=8192)
 def check_key(key: str, what: str) -> str:
     """Return a key that can be kept.
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy import URL, Connection, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
@@ -18,7 +18,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from tidemill.storage.db.backend import Backend
 from tidemill.storage.db.errors import BadDatabaseUrl
 from tidemill.storage.db.migration import migrate
-from tidemill.storage.db.writer import WAITING, Writer
+from tidemill.storage.db.writer import WAITING, Merge, Writer
 
 T = TypeVar("T")
 
@@ -83,6 +83,15 @@ class Database:
     def submit(self, work: Callable[[Connection], T]) -> Future[T]:
         """Like `write`, but return at once with a future."""
         return self._writer.submit(work)
+
+    def submit_merged(self, merge: Merge, request: object) -> Future[Any]:
+        """Like `submit`, for a request that may be written together with others of its kind.
+
+        Args:
+            merge: Writes such requests; see `writer.Merge`.
+            request: What it is given.
+        """
+        return self._writer.submit_merged(merge, request)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:

@@ -1,7 +1,9 @@
 """The one writer: a thread that commits what is waiting together.
 
 It takes up to `GROUP` requests, runs each in a savepoint of its own, commits once, and only then
-answers. A failing request takes nothing with it; a failing COMMIT fails the whole batch.
+answers. A failing request takes nothing with it; a failing COMMIT fails the whole batch. Requests
+of one kind that follow each other may be written as one (`Merge`): what is asked for most often
+then costs a fraction of a statement.
 """
 
 from __future__ import annotations
@@ -9,8 +11,9 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from itertools import groupby
 from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import Connection
@@ -24,11 +27,19 @@ GROUP = 256
 WAITING = 4096
 """How many requests may wait before the next is told to come back."""
 
+_MARK, _KEEP, _UNDO = "SAVEPOINT request", "RELEASE request", "ROLLBACK TO request"
+
 _log = logging.getLogger(__name__)
 
 
+Merge = Callable[[Connection, Sequence[Any]], Sequence[Any]]
+"""Writes requests of one kind together; returns a value for each, or the error that it met."""
+
+
 class _Job(NamedTuple):
-    work: Callable[[Connection], Any]
+    work: Callable[[Connection], Any] | None
+    merge: Merge | None
+    request: Any
     future: Future[Any]
 
 
@@ -73,9 +84,23 @@ class Writer:
         Raises:
             DatabaseBusy: Too many are waiting, or the writer is closed.
         """
+        return self._put(_Job(work, None, None, Future()))
+
+    def submit_merged(self, merge: Merge, request: object) -> Future[Any]:
+        """Queue a request that may be written together with others of its kind.
+
+        Args:
+            merge: Writes them. It is called again, with one request at a time, where it raises.
+            request: What it is given.
+
+        Raises:
+            DatabaseBusy: Too many are waiting, or the writer is closed.
+        """
+        return self._put(_Job(None, merge, request, Future()))
+
+    def _put(self, job: _Job) -> Future[Any]:
         if threading.current_thread() is self._thread:
             raise RuntimeError("a write was asked for inside a write: hand the connection down")
-        future: Future[T] = Future()
         with self._door:
             if self._closed:
                 raise DatabaseBusy("The database is closed.", hint="Open the home again.")
@@ -83,8 +108,8 @@ class Writer:
                 raise DatabaseBusy(
                     f"{self._waiting:,} writes are waiting already.", hint="Try again in a moment."
                 )
-            self._jobs.put(_Job(work, future))
-        return future
+            self._jobs.put(job)
+        return job.future
 
     def watch(self, callback: Callable[[], None]) -> None:
         """Have `callback` called, in this thread, after every commit. It must be quick."""
@@ -143,23 +168,53 @@ class Writer:
         committing = False
         try:
             transaction = connection.begin()
-            outcomes = [self._attempt(connection, job) for job in batch]
+            outcomes = [
+                outcome for jobs in _kinds(batch) for outcome in self._write(connection, jobs)
+            ]
             committing = True
             transaction.commit()
         except BaseException as error:
             raise _BatchLost(error, committing=committing) from error
         return outcomes
 
-    def _attempt(self, connection: Connection, job: _Job) -> _Outcome:
-        savepoint = connection.begin_nested()
+    def _write(self, connection: Connection, jobs: list[_Job]) -> list[_Outcome]:
+        """Write requests of one kind: together, or, if that fails, one by one."""
+        merge = jobs[0].merge
+        if merge is None:
+            return [self._attempt(connection, job) for job in jobs]
         try:
-            value = job.work(connection)
-            savepoint.commit()
+            return self._together(connection, merge, jobs)
         except BaseException as error:
             if self._backend.loses_transaction(error):
                 raise
-            savepoint.rollback()
+            connection.exec_driver_sql(_UNDO)
+            failure = self._backend.explain(error)
+        if len(jobs) == 1:
+            return [_Outcome(jobs[0].future, None, failure)]
+        return [outcome for job in jobs for outcome in self._write(connection, [job])]
+
+    def _together(self, connection: Connection, merge: Merge, jobs: list[_Job]) -> list[_Outcome]:
+        connection.exec_driver_sql(_MARK)
+        answers = merge(connection, [job.request for job in jobs])
+        connection.exec_driver_sql(_KEEP)
+        return [
+            _Outcome(job.future, None, answer)
+            if isinstance(answer, BaseException)
+            else _Outcome(job.future, answer, None)
+            for job, answer in zip(jobs, answers, strict=True)
+        ]
+
+    def _attempt(self, connection: Connection, job: _Job) -> _Outcome:
+        assert job.work is not None
+        connection.exec_driver_sql(_MARK)
+        try:
+            value = job.work(connection)
+        except BaseException as error:
+            if self._backend.loses_transaction(error):
+                raise
+            connection.exec_driver_sql(_UNDO)
             return _Outcome(job.future, None, self._backend.explain(error))
+        connection.exec_driver_sql(_KEEP)
         return _Outcome(job.future, value, None)
 
     def _after_commit(self) -> None:
@@ -186,6 +241,12 @@ class Writer:
         _log.error("a batch of %d writes failed: %s", len(batch), error)
         for job in batch:
             job.future.set_exception(self._backend.explain(error, committing=committing))
+
+
+def _kinds(batch: list[_Job]) -> Iterator[list[_Job]]:
+    """Part a batch where one kind of request follows another; their order stays."""
+    for _, jobs in groupby(batch, key=lambda job: job.merge):
+        yield list(jobs)
 
 
 def _answer(outcomes: list[_Outcome]) -> None:

@@ -1,0 +1,181 @@
+"""Writes what is logged to runs: many batches of many runs in a handful of statements.
+
+This is what clients ask for most, and each of them waits for the disk. So the statements are
+texts that are made once, their rows are tuples, and the batches that wait share them: one look at
+the runs, one at the params, one insert for each table.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection
+
+from tidemill.tracking.errors import NotActive, ParamChanged, RunNotFound
+from tidemill.tracking.records import Metric, Param, Tag
+
+PointRow = tuple[str, str, int, int, float, bool]
+_TextRow = tuple[str, str, str]
+_ASKED_AT_ONCE = 500
+
+
+class Batch(msgspec.Struct, frozen=True):
+    """What is logged to one run at once, whole or not at all.
+
+    Attributes:
+        run_id: The run.
+        points: Rows of the table of points.
+        params: Are written once.
+        tags: Replace those of the same keys.
+    """
+
+    run_id: str
+    points: list[PointRow] = []
+    params: list[Param] = []
+    tags: list[Tag] = []
+
+
+def point_row(run_id: str, point: Metric) -> PointRow:
+    """Return a point as a row; not-a-number is a mark beside a zero, so that rows compare."""
+    value = point.value
+    if math.isnan(value):
+        return run_id, point.key, point.step, point.timestamp, 0.0, True
+    return run_id, point.key, point.step, point.timestamp, float(value), False
+
+
+def write(connection: Connection, batches: Sequence[Batch]) -> list[BaseException | None]:
+    """Write batches in their order.
+
+    Returns:
+        For each batch nothing, or the error for which nothing of it was written: `RunNotFound`,
+        `NotActive` or `ParamChanged`.
+    """
+    lifecycles = _lifecycles(connection, {batch.run_id for batch in batches})
+    known = _known_params(connection, batches)
+    answers: list[BaseException | None] = []
+    points: list[PointRow] = []
+    params: list[_TextRow] = []
+    tags: list[_TextRow] = []
+    for batch in batches:
+        fresh: list[_TextRow] = []
+        refused = _refusal(batch, lifecycles) or _take_params(batch, known, fresh)
+        answers.append(refused)
+        if refused is None:
+            points += batch.points
+            params += fresh
+            tags += [(batch.run_id, tag.key, tag.value) for tag in batch.tags]
+    _insert(connection, "points", points)
+    _insert(connection, "newest", _newest(points))
+    _insert(connection, "params", params)
+    _insert(connection, "tags", tags)
+    return answers
+
+
+def _refusal(batch: Batch, lifecycles: dict[str, str]) -> BaseException | None:
+    lifecycle = lifecycles.get(batch.run_id)
+    if lifecycle is None:
+        return RunNotFound(f"Run with id={batch.run_id} not found")
+    if lifecycle != "active":
+        return NotActive(
+            f"The run {batch.run_id} must be in the 'active' state. Current state is {lifecycle}.",
+            expected="an active run",
+        )
+    return None
+
+
+def _take_params(
+    batch: Batch, known: dict[tuple[str, str], str], fresh: list[_TextRow]
+) -> BaseException | None:
+    """Add a batch's params to those that are known; one that would change refuses them all."""
+    taken: dict[tuple[str, str], str] = {}
+    for param in batch.params:
+        name = (batch.run_id, param.key)
+        before = known.get(name, taken.get(name))
+        if before is None:
+            taken[name] = param.value
+            fresh.append((*name, param.value))
+        elif before != param.value:
+            return ParamChanged(
+                f"Changing param values is not allowed. Param with key={param.key!r} was already "
+                f"logged with value={before!r} for run ID={batch.run_id!r}. Attempted logging new "
+                f"value {param.value!r}.",
+                expected="the value that it was logged with before",
+                hint="Log it under another key, or in another run.",
+            )
+    known |= taken
+    return None
+
+
+def _newest(points: Iterable[PointRow]) -> list[PointRow]:
+    """Return the newest point of each metric of each run."""
+    best: dict[tuple[str, str], PointRow] = {}
+    for row in points:
+        name = row[:2]
+        before = best.get(name)
+        if before is None or row[2:5] > before[2:5]:
+            best[name] = row
+    return list(best.values())
+
+
+def _lifecycles(connection: Connection, ids: set[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for some in _pieces(sorted(ids)):
+        marks = _marks(connection, some)
+        query = f"SELECT id, lifecycle FROM tracking_runs WHERE id IN ({marks})"  # noqa: S608 marks
+        for run_id, lifecycle in connection.exec_driver_sql(query, some):
+            found[run_id] = lifecycle
+    return found
+
+
+def _known_params(connection: Connection, batches: Sequence[Batch]) -> dict[tuple[str, str], str]:
+    """Return the params that the batches' runs have, of the keys that are to be written."""
+    wanted = sorted({(b.run_id, p.key) for b in batches for p in b.params})
+    found: dict[tuple[str, str], str] = {}
+    for some in _pieces(wanted):
+        marks = ", ".join([f"({_marks(connection, some[0])})"] * len(some))
+        query = (
+            "SELECT run_id, key, value FROM tracking_params "  # noqa: S608 marks
+            f"WHERE (run_id, key) IN (VALUES {marks})"
+        )
+        flat = tuple(part for name in some for part in name)
+        for run_id, key, value in connection.exec_driver_sql(query, flat):
+            found[run_id, key] = value
+    return found
+
+
+_POINT = "(run_id, key, step, timestamp, value, nan)"
+_TEXT = "(run_id, key, value)"
+_RANK = "(excluded.step, excluded.timestamp, excluded.value) > ({0}.step, {0}.timestamp, {0}.value)"
+_INSERTS = {
+    "points": f"tracking_points {_POINT} VALUES (%) ON CONFLICT DO NOTHING",
+    "newest": (
+        f"tracking_newest {_POINT} VALUES (%) ON CONFLICT (run_id, key) DO UPDATE SET "
+        "step = excluded.step, timestamp = excluded.timestamp, value = excluded.value, "
+        f"nan = excluded.nan WHERE {_RANK.format('tracking_newest')}"
+    ),
+    "params": f"tracking_params {_TEXT} VALUES (%) ON CONFLICT DO NOTHING",
+    "tags": (
+        f"tracking_tags {_TEXT} VALUES (%) ON CONFLICT (run_id, key) DO UPDATE SET "
+        "value = excluded.value"
+    ),
+}
+
+
+def _insert(connection: Connection, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    if not rows:
+        return
+    statement = _INSERTS[table].replace("%", _marks(connection, rows[0]))
+    connection.exec_driver_sql(f"INSERT INTO {statement}", list(rows))
+
+
+def _marks(connection: Connection, values: Sequence[Any]) -> str:
+    mark = "?" if connection.dialect.paramstyle == "qmark" else "%s"
+    return ", ".join([mark] * len(values))
+
+
+def _pieces(values: Sequence[Any]) -> Iterable[tuple[Any, ...]]:
+    for start in range(0, len(values), _ASKED_AT_ONCE):
+        yield tuple(values[start : start + _ASKED_AT_ONCE])
