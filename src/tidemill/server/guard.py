@@ -19,6 +19,8 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 MAX_BODY = 1 << 20
 MAX_UPLOAD = 1 << 40
+MAX_MLFLOW = 32 << 20
+"""MLflow's clients describe a dataset in up to 17 MB."""
 UPLOADS = "/mlflow-artifacts/artifacts/"
 """Files come in here; they are written piece by piece and never held in memory."""
 MAX_HEADERS = 100
@@ -109,7 +111,10 @@ class _Body:
 
 
 def _most(scope: Scope) -> int:
-    return MAX_UPLOAD if scope["method"] == "PUT" and UPLOADS in scope["path"] else MAX_BODY
+    path = scope["path"]
+    if scope["method"] == "PUT" and UPLOADS in path:
+        return MAX_UPLOAD
+    return MAX_MLFLOW if "/mlflow/" in path else MAX_BODY
 
 
 def _headed(send: Send) -> Send:

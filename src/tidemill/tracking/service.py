@@ -323,19 +323,9 @@ class Tracking:
             BadMetric: A key or a value cannot be kept.
             LoggedModelNotFound: A point is said to be of a model that is not there.
         """
-        if not of_models:
-            self.log_soon(run_id, metrics=metrics, params=params, tags=tags).result()
-            return
-        batch = _batch(run_id, metrics, params, tags)
-
-        def work(connection: Connection) -> None:
-            for refused in filter(None, entries.write(connection, [batch])):
-                raise refused
-            model_store.require(connection, {metric.model_id for metric in of_models})
-            model_store.add_metrics(connection, run_id, of_models)
-
-        self._db.write(work)
-        self._samples.end(run_id)
+        self.log_soon(
+            run_id, metrics=metrics, params=params, tags=tags, of_models=of_models
+        ).result()
 
     def log_soon(
         self,
@@ -344,6 +334,7 @@ class Tracking:
         metrics: Sequence[Metric] = (),
         params: Sequence[Param] = (),
         tags: Sequence[Tag] = (),
+        of_models: Sequence[ModelMetric] = (),
     ) -> Future[None]:
         """Like `log`, but return at once; the future ends when the batch is durable.
 
@@ -351,8 +342,19 @@ class Tracking:
             BadMetric: A key or a value cannot be kept.
             DatabaseBusy: Too many writes are waiting.
         """
-        batch = _batch(run_id, metrics, params, tags)
-        written: Future[None] = self._db.submit_merged(entries.write, batch)
+        check_metrics(metrics)
+        points = [entries.point_row(run_id, point) for point in metrics]
+        batch = entries.Batch(run_id, points, cut_params(params), cut_tags(tags))
+
+        def work(connection: Connection) -> None:
+            for refused in filter(None, entries.write(connection, [batch])):
+                raise refused
+            model_store.require(connection, {metric.model_id for metric in of_models})
+            model_store.add_metrics(connection, run_id, of_models)
+
+        written: Future[None] = (
+            self._db.submit(work) if of_models else self._db.submit_merged(entries.write, batch)
+        )
         if metrics:
             written.add_done_callback(lambda _: self._samples.end(run_id))
         return written
@@ -730,14 +732,6 @@ class Tracking:
         cause: str | None = None,
     ) -> None:
         self._journal.append(connection, event, subject=subject, actor=actor, cause=cause)
-
-
-def _batch(
-    run_id: str, metrics: Sequence[Metric], params: Sequence[Param], tags: Sequence[Tag]
-) -> entries.Batch:
-    check_metrics(metrics)
-    points = [entries.point_row(run_id, point) for point in metrics]
-    return entries.Batch(run_id, points, cut_params(params), cut_tags(tags))
 
 
 def _seen(lifecycle: ColumnElement[str], view: View) -> list[ColumnElement[bool]]:

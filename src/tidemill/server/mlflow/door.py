@@ -10,7 +10,7 @@ import asyncio
 import io
 import logging
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any, BinaryIO
 from urllib.parse import quote
@@ -24,7 +24,16 @@ from tidemill.server.guard import App, Receive, Scope, Send
 from tidemill.server.mlflow.artifacts import UploadOfRun, media_type
 from tidemill.server.mlflow.errors import BadRequest, NoEndpoint, NotOffered, translated
 from tidemill.server.mlflow.requests import read_body, read_query
-from tidemill.server.mlflow.routes import CORE, FILES, MODELS, Rooms, Route, openers, routes
+from tidemill.server.mlflow.routes import (
+    CORE,
+    FILES,
+    MODELS,
+    Rooms,
+    Route,
+    openers,
+    routes,
+    writers,
+)
 from tidemill.storage.blobs.protocol import BlobStore
 from tidemill.tracking.logged_models import LoggedModels
 from tidemill.tracking.records import Artifact
@@ -48,6 +57,8 @@ PREFIXES = (
 )
 _THREADS = 32
 _CHUNK = 1 << 20
+_SMALL = 1 << 16
+"""Bytes of a body that are read in the event loop: less than a change of threads costs."""
 _JSON = (b"content-type", b"application/json")
 
 
@@ -74,6 +85,7 @@ class MlflowDoor:
         self._artifacts = rooms.artifacts
         self._routes = routes(rooms)
         self._openers = openers(rooms)
+        self._writers = writers(rooms)
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="tidemill-mlflow")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -97,6 +109,11 @@ class MlflowDoor:
     async def _answer(
         self, method: str, path: str, scope: Scope, receive: Receive, send: Send
     ) -> None:
+        writer = self._writers.get((method, path))
+        if writer is not None:
+            await self._write(*writer, scope, receive)
+            await _send(send, 200, _JSON, b"{}")
+            return
         known, named = _pattern(path)
         opener = self._openers.get((method, known))
         if opener is not None:
@@ -108,6 +125,23 @@ class MlflowDoor:
         request = await _read(scope, receive, kind, named)
         answer = await self._run(route, request)
         await _send(send, 200, _JSON, msgspec.json.encode(answer))
+
+    async def _write(
+        self,
+        kind: type[Any],
+        function: Callable[[Any], Future[None]],
+        scope: Scope,
+        receive: Receive,
+    ) -> None:
+        """Hand a write to the room and wait until it is durable; a large one is read in a thread."""
+        body = await _body(receive)
+        content_type = _content_type(scope)
+
+        def begin(_: object) -> Future[None]:
+            return function(read_body(body, content_type, kind))
+
+        begun = begin(None) if len(body) <= _SMALL else await self._run(begin, None)
+        await asyncio.wrap_future(begun)
 
     async def _upload(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Keep a file that a page sends: its run and path stand in the query."""
@@ -242,6 +276,10 @@ def _path(scope: Scope) -> str:
 async def _read(scope: Scope, receive: Receive, kind: type[Any], named: dict[str, str]) -> Any:
     if scope["method"] == "GET":
         return read_query(scope["query_string"].decode("latin-1"), kind, named)
+    return read_body(await _body(receive), _content_type(scope), kind, named)
+
+
+async def _body(receive: Receive) -> bytes:
     parts = []
     while True:
         message = await receive()
@@ -249,10 +287,14 @@ async def _read(scope: Scope, receive: Receive, kind: type[Any], named: dict[str
             raise BadRequest("The body is too large, or was broken off.")
         parts.append(message.get("body", b""))
         if not message.get("more_body", False):
-            break
-    headers = dict(scope["headers"])
-    content_type = headers.get(b"content-type", b"").decode("latin-1")
-    return read_body(b"".join(parts), content_type, kind, named)
+            return b"".join(parts)
+
+
+def _content_type(scope: Scope) -> str:
+    for name, value in scope["headers"]:
+        if name == b"content-type":
+            return str(value.decode("latin-1"))
+    return ""
 
 
 async def _send(send: Send, status: int, kind: tuple[bytes, bytes], body: bytes) -> None:

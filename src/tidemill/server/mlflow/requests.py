@@ -34,6 +34,11 @@ def read_body(
     """
     if body and content_type.partition(";")[0].strip().lower() != "application/json":
         raise BadRequest("Bad Request. Content-Type must be one of ['application/json'].")
+    if not named:
+        try:
+            return msgspec.json.decode(body, type=kind, strict=False)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            pass  # said below, in MLflow's words
     try:
         fields = msgspec.json.decode(body) if body else {}
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Any, BinaryIO
 
 from tidemill.registry.catalogue import Catalogue
@@ -59,6 +60,7 @@ MODELS = f"{CORE}logged-models/"
 
 Route = tuple[type[Any], Callable[[Any], Answer]]
 Opener = tuple[type[Any], Callable[[Any], tuple[Artifact, BinaryIO]]]
+Writer = tuple[type[Any], Callable[[Any], Future[None]]]
 Named = dict[tuple[str, str], Route]
 
 
@@ -103,6 +105,15 @@ def routes(rooms: Rooms) -> Named:
     return table
 
 
+def writers(rooms: Rooms) -> dict[tuple[str, str], Writer]:
+    """Return the routes that only write: they never wait, and answer when the write is durable."""
+    return {
+        ("POST", f"{CORE}runs/log-metric"): (LogMetric, rooms.runs.log_metric),
+        ("POST", f"{CORE}runs/log-parameter"): (LogEntry, rooms.runs.log_param),
+        ("POST", f"{CORE}runs/log-batch"): (LogBatch, rooms.runs.log_batch),
+    }
+
+
 def openers(rooms: Rooms) -> dict[tuple[str, str], Opener]:
     """Return the routes that answer with a file."""
     files = rooms.artifacts
@@ -132,11 +143,8 @@ def _tracking(rooms: Rooms) -> dict[str, Route]:
         "GET runs/get": (OfRun, runs.get),
         "POST runs/delete": (OfRun, runs.delete),
         "POST runs/restore": (OfRun, runs.restore),
-        "POST runs/log-metric": (LogMetric, runs.log_metric),
-        "POST runs/log-parameter": (LogEntry, runs.log_param),
         "POST runs/set-tag": (LogEntry, runs.set_tag),
         "POST runs/delete-tag": (LogEntry, runs.delete_tag),
-        "POST runs/log-batch": (LogBatch, runs.log_batch),
         "POST runs/log-model": (NoteModel, runs.note_model),
         "POST runs/search": (SearchRuns, runs.search),
         "POST runs/log-inputs": (LogInputs, runs.log_inputs),

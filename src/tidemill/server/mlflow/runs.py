@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import Future
 from datetime import datetime
 from typing import Any, get_args
 
@@ -204,15 +205,16 @@ class Runs:
         self._tracking.restore_run(self.exact(request.run), actor=ACTOR)
         return {}
 
-    def log_metric(self, request: LogMetric) -> Answer:
+    def log_metric(self, request: LogMetric) -> Future[None]:
         run_id = self.exact(request.run_id or request.run_uuid)
-        self._tracking.log(run_id, metrics=[_point(request)], of_models=_of_models([request]))
-        return {}
+        return self._tracking.log_soon(
+            run_id, metrics=[_point(request)], of_models=_of_models([request])
+        )
 
-    def log_param(self, request: LogEntry) -> Answer:
+    def log_param(self, request: LogEntry) -> Future[None]:
         run_id = self.exact(request.run)
-        self._tracking.log(run_id, params=[Param(required(request.key, "key"), request.value)])
-        return {}
+        param = Param(required(request.key, "key"), request.value)
+        return self._tracking.log_soon(run_id, params=[param])
 
     def set_tag(self, request: LogEntry) -> Answer:
         run_id = self.exact(request.run)
@@ -225,17 +227,16 @@ class Runs:
         self._tracking.delete_tag(self.exact(request.run), required(request.key, "key"))
         return {}
 
-    def log_batch(self, request: LogBatch) -> Answer:
+    def log_batch(self, request: LogBatch) -> Future[None]:
         run_id = self.exact(request.run)
         _check_batch(request)
-        self._tracking.log(
+        return self._tracking.log_soon(
             run_id,
             metrics=[_point(point) for point in request.metrics],
             params=[Param(required(p.key, "key"), p.value) for p in request.params],
             tags=[Tag(required(t.key, "key"), t.value) for t in request.tags],
             of_models=_of_models(request.metrics),
         )
-        return {}
 
     def note_model(self, request: NoteModel) -> Answer:
         """Add a model to the run's list of those that it logged, which is a tag."""
