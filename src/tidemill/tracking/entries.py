@@ -19,6 +19,8 @@ from tidemill.tracking.records import Metric, Param, Tag
 
 PointRow = tuple[str, str, int, int, float, bool]
 _TextRow = tuple[str, str, str]
+_State = tuple[str, str]
+"""A run's lifecycle and its experiment."""
 _ASKED_AT_ONCE = 500
 
 
@@ -53,7 +55,7 @@ def write(connection: Connection, batches: Sequence[Batch]) -> list[BaseExceptio
         For each batch nothing, or the error for which nothing of it was written: `RunNotFound`,
         `NotActive` or `ParamChanged`.
     """
-    lifecycles = _lifecycles(connection, {batch.run_id for batch in batches})
+    states = _states(connection, {batch.run_id for batch in batches})
     known = _known_params(connection, batches)
     answers: list[BaseException | None] = []
     points: list[PointRow] = []
@@ -61,23 +63,24 @@ def write(connection: Connection, batches: Sequence[Batch]) -> list[BaseExceptio
     tags: list[_TextRow] = []
     for batch in batches:
         fresh: list[_TextRow] = []
-        refused = _refusal(batch, lifecycles) or _take_params(batch, known, fresh)
+        refused = _refusal(batch, states) or _take_params(batch, known, fresh)
         answers.append(refused)
         if refused is None:
             points += batch.points
             params += fresh
             tags += [(batch.run_id, tag.key, tag.value) for tag in batch.tags]
     _insert(connection, "points", points)
-    _insert(connection, "newest", _newest(points))
+    best = [(*row, states[row[0]][1]) for row in _newest(points)]
+    _insert(connection, "newest", best)
     _insert(connection, "params", params)
     _insert(connection, "tags", tags)
     return answers
 
 
-def _refusal(batch: Batch, lifecycles: dict[str, str]) -> BaseException | None:
-    lifecycle = lifecycles.get(batch.run_id)
-    if lifecycle is None:
+def _refusal(batch: Batch, states: dict[str, _State]) -> BaseException | None:
+    if batch.run_id not in states:
         return RunNotFound(f"Run with id={batch.run_id} not found")
+    lifecycle, _ = states[batch.run_id]
     if lifecycle != "active":
         return NotActive(
             f"The run {batch.run_id} must be in the 'active' state. Current state is {lifecycle}.",
@@ -120,13 +123,16 @@ def _newest(points: Iterable[PointRow]) -> list[PointRow]:
     return list(best.values())
 
 
-def _lifecycles(connection: Connection, ids: set[str]) -> dict[str, str]:
-    found: dict[str, str] = {}
+def _states(connection: Connection, ids: set[str]) -> dict[str, _State]:
+    found: dict[str, _State] = {}
     for some in _pieces(sorted(ids)):
         marks = _marks(connection, some)
-        query = f"SELECT id, lifecycle FROM tracking_runs WHERE id IN ({marks})"  # noqa: S608 marks
-        for run_id, lifecycle in connection.exec_driver_sql(query, some):
-            found[run_id] = lifecycle
+        query = (
+            "SELECT id, lifecycle, experiment_id FROM tracking_runs "  # noqa: S608 marks
+            f"WHERE id IN ({marks})"
+        )
+        for run_id, lifecycle, experiment_id in connection.exec_driver_sql(query, some):
+            found[run_id] = (lifecycle, experiment_id)
     return found
 
 
@@ -147,12 +153,13 @@ def _known_params(connection: Connection, batches: Sequence[Batch]) -> dict[tupl
 
 
 _POINT = "(run_id, key, step, timestamp, value, nan)"
+_BEST = "(run_id, key, step, timestamp, value, nan, experiment_id)"
 _TEXT = "(run_id, key, value)"
 _RANK = "(excluded.step, excluded.timestamp, excluded.value) > ({0}.step, {0}.timestamp, {0}.value)"
 _INSERTS = {
     "points": f"tracking_points {_POINT} VALUES (%) ON CONFLICT DO NOTHING",
     "newest": (
-        f"tracking_newest {_POINT} VALUES (%) ON CONFLICT (run_id, key) DO UPDATE SET "
+        f"tracking_newest {_BEST} VALUES (%) ON CONFLICT (run_id, key) DO UPDATE SET "
         "step = excluded.step, timestamp = excluded.timestamp, value = excluded.value, "
         f"nan = excluded.nan WHERE {_RANK.format('tracking_newest')}"
     ),

@@ -195,6 +195,20 @@ class RunLinks(msgspec.Struct, frozen=True, kw_only=True):
     written: tuple[ModelLink, ...] = ()
 
 
+class RunDetail(msgspec.Struct, frozen=True):
+    """A run with all that hangs on it, as it stood at one moment.
+
+    Attributes:
+        run: The run.
+        points: The newest point of each metric.
+        links: What it read and wrote.
+    """
+
+    run: Run
+    points: tuple[Metric, ...]
+    links: RunLinks
+
+
 class LoggedModel(msgspec.Struct, frozen=True, kw_only=True):
     """A model that was logged with its files, before anybody registers it.
 

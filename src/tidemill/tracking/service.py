@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from sqlalchemy import ColumnElement, Connection, delete, insert, select, update
+import msgspec
+from sqlalchemy import ColumnElement, Connection, Row, delete, insert, select, update
 
 from tidemill.core.clock import Clock
 from tidemill.core.errors import nearest
@@ -30,6 +31,7 @@ from tidemill.tracking.errors import (
     RunNotFound,
     TagNotFound,
 )
+from tidemill.tracking.ranking import ranking_of, read_ranked
 from tidemill.tracking.records import (
     Artifact,
     DatasetInput,
@@ -41,6 +43,7 @@ from tidemill.tracking.records import (
     ModelMetric,
     Param,
     Run,
+    RunDetail,
     RunLinks,
     RunStatus,
     Tag,
@@ -251,6 +254,10 @@ class Tracking:
 
     # Runs
 
+    def new_id(self) -> str:
+        """Return an id for a run that is about to start."""
+        return self._ids.new()
+
     def start_run(
         self,
         experiment_id: str,
@@ -273,7 +280,7 @@ class Tracking:
         notes = cut_tags(Tag(k, v) for k, v in (tags or {}).items())
 
         def work(connection: Connection) -> Run:
-            known = store.read_runs(connection, store.runs.c.id == identifier)
+            known = store.read_runs(connection, store.runs.c.id == identifier) if run_id else []
             if known:
                 return known[0]
             experiment = _active_experiment(connection, experiment_id)
@@ -294,7 +301,7 @@ class Tracking:
                 run_id=identifier, name=str(row["name"]), experiment=experiment.name
             )
             self._note(connection, event, Ref("run", identifier), actor, cause)
-            return _run(connection, identifier)
+            return msgspec.convert(row | {"tags": {tag.key: tag.value for tag in notes}}, Run)
 
         return self._db.write(work)
 
@@ -491,6 +498,16 @@ class Tracking:
         with self._db.read() as connection:
             return _run(connection, run_id)
 
+    def detail(self, run_id: str) -> RunDetail:
+        """Return a run with all that hangs on it.
+
+        Raises:
+            RunNotFound: No run has that id.
+        """
+        with self._db.read() as connection:
+            rows = store.read_rows(connection, store.runs.c.id == _row(connection, run_id))
+            return store.read_details(connection, rows)[0]
+
     def runs(self, experiment_id: str | None = None, *, limit: int = 100) -> list[Run]:
         """Return the newest runs, of one experiment or of all."""
         where = [store.runs.c.lifecycle == "active"]
@@ -523,17 +540,62 @@ class Tracking:
         Raises:
             BadSearch: The filter, an order or the token cannot be read.
         """
-        columns = store.runs.c
-        where = [*_seen(columns.lifecycle, view), *condition(search.RUNS, filter)]
-        if experiment_ids is not None:
-            where.insert(0, columns.experiment_id.in_(list(experiment_ids)))
-        order = ordering(search.RUNS, order_by, (columns.started.desc(), columns.id.asc()))
+        rows = self._rows(experiment_ids, filter, order_by, view)
 
         def read(most: int, offset: int) -> list[Run]:
             with self._db.read() as connection:
-                return store.read_runs(connection, *where, order=order, limit=most, offset=offset)
+                found = rows(connection, most, offset)
+                values = store.read_newest(connection, [row.id for row in found])
+                return store.runs_of(connection, found, values)
 
         return page(read, limit, token)
+
+    def search_details(
+        self,
+        experiment_ids: Sequence[str] | None = None,
+        filter: str = "",
+        *,
+        order_by: Sequence[str] = (),
+        view: View = "active",
+        limit: int = 1000,
+        token: str | None = None,
+    ) -> Page[RunDetail]:
+        """Like `search`, with all that hangs on the runs.
+
+        Raises:
+            BadSearch: The filter, an order or the token cannot be read.
+        """
+        rows = self._rows(experiment_ids, filter, order_by, view)
+
+        def read(most: int, offset: int) -> list[RunDetail]:
+            with self._db.read() as connection:
+                return store.read_details(connection, rows(connection, most, offset))
+
+        return page(read, limit, token)
+
+    def _rows(
+        self,
+        experiment_ids: Sequence[str] | None,
+        filter: str,
+        order_by: Sequence[str],
+        view: View,
+    ) -> Callable[[Connection, int, int], Sequence[Row[Any]]]:
+        """Return what reads a stretch of the rows that a search finds."""
+        columns = store.runs.c
+        where = [*_seen(columns.lifecycle, view), *condition(search.RUNS, filter)]
+        ranking = ranking_of(experiment_ids, order_by)
+        if ranking is not None:
+            return lambda connection, most, offset: read_ranked(
+                connection, ranking, where, most, offset
+            )
+        if experiment_ids is not None:
+            only = len(experiment_ids) == 1
+            of = columns.experiment_id
+            where.insert(0, of == experiment_ids[0] if only else of.in_(list(experiment_ids)))
+        order = ordering(search.RUNS, order_by, (columns.started.desc(), columns.id.asc()))
+        return lambda connection, most, offset: store.read_rows(
+            connection, *where, order=order, limit=most, offset=offset
+        )
 
     def history(
         self, run_id: str, key: str, *, limit: int | None = None, offset: int = 0

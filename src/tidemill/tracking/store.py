@@ -7,7 +7,7 @@ it alike. The newest point of every metric is kept apart, so that a listing neve
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -20,6 +20,7 @@ from sqlalchemy import (
     Double,
     ForeignKeyConstraint,
     Index,
+    Row,
     String,
     Table,
     Text,
@@ -40,6 +41,7 @@ from tidemill.tracking.records import (
     Metric,
     ModelLink,
     Run,
+    RunDetail,
     RunLinks,
     Tag,
 )
@@ -118,7 +120,8 @@ newest = _of_run(
     Column("timestamp", BigInteger, nullable=False),
     Column("value", Double, nullable=False),
     Column("nan", Boolean, nullable=False),
-    Index(None, "key", "nan", "value"),
+    Column("experiment_id", String(32), nullable=False),
+    Index(None, "experiment_id", "key", "nan", "value"),
 )
 artifacts = _of_run(
     "tracking_artifacts",
@@ -237,11 +240,28 @@ def read_runs(
     offset: int | None = None,
 ) -> list[Run]:
     """Return runs, newest first where no order is given, with the newest of what was logged."""
+    rows = read_rows(connection, *where, order=order, limit=limit, offset=offset)
+    return runs_of(connection, rows, read_newest(connection, [row.id for row in rows]))
+
+
+def read_rows(
+    connection: Connection,
+    *where: ColumnElement[bool],
+    order: Sequence[ColumnElement[Any]] = (),
+    limit: int | None = None,
+    offset: int | None = None,
+) -> Sequence[Row[Any]]:
+    """Return the rows of runs, newest first where no order is given."""
     ordered = order or (runs.c.started.desc(), runs.c.id.desc())
     query = select(runs).where(*where).order_by(*ordered).limit(limit).offset(offset)
-    rows = connection.execute(query).all()
+    return connection.execute(query).all()
+
+
+def runs_of(
+    connection: Connection, rows: Sequence[Row[Any]], values: Mapping[str, Sequence[Metric]]
+) -> list[Run]:
+    """Return the runs of some rows, with their params, their tags and the values given."""
     ids = [row.id for row in rows]
-    values = read_newest(connection, ids)
     notes = by_owner(connection, tags, "run_id", ids)
     settings = by_owner(connection, params, "run_id", ids)
     return [
@@ -252,6 +272,16 @@ def read_runs(
             tags=notes.get(row.id, {}),
         )
         for row in rows
+    ]
+
+
+def read_details(connection: Connection, rows: Sequence[Row[Any]]) -> list[RunDetail]:
+    """Return the runs of some rows with all that hangs on them."""
+    ids = [row.id for row in rows]
+    values, joined = read_newest(connection, ids), read_links(connection, ids)
+    return [
+        RunDetail(run, tuple(values.get(run.id, ())), joined.get(run.id, RunLinks()))
+        for run in runs_of(connection, rows, values)
     ]
 
 

@@ -133,7 +133,7 @@ class MlflowDoor:
         scope: Scope,
         receive: Receive,
     ) -> None:
-        """Hand a write to the room and wait until it is durable; a large one is read in a thread."""
+        """Hand a write to the room and wait until it is durable; a thread reads a large one."""
         body = await _body(receive)
         content_type = _content_type(scope)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -75,7 +76,7 @@ def location_of(experiment: Experiment) -> str:
     return experiment.artifact_location or f"{SCHEME}/{experiment.id}"
 
 
-def run_answer(run: Run, points: list[Metric], uri: str, links: RunLinks) -> Answer:
+def run_answer(run: Run, points: Sequence[Metric], uri: str, links: RunLinks) -> Answer:
     """Return a run as MLflow has it."""
     data = {
         "metrics": [point_answer(p) for p in points],

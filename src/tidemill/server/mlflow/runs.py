@@ -32,6 +32,7 @@ from tidemill.tracking.records import (
     ModelMetric,
     Param,
     Run,
+    RunDetail,
     RunLinks,
     RunStatus,
     Tag,
@@ -166,17 +167,18 @@ class Runs:
     def create(self, request: CreateRun) -> Answer:
         experiment = self._experiments.known(request.experiment_id or "0")
         tags = {tag.key: tag.value for tag in request.tags}
+        run_id = self._tracking.new_id()
+        name = (request.run_name or tags.get(NAME_TAG) or f"run-{run_id[-6:]}")[:500]
         run = self._tracking.start_run(
             experiment.id,
+            run_id=run_id,
             actor=f"user:{request.user_id or tags.get('mlflow.user') or 'mlflow'}"[:200],
-            name=(request.run_name or tags.get(NAME_TAG, ""))[:500],
+            name=name,
             parent=tags.get(PARENT_TAG),
-            tags=tags,
+            tags=tags | {NAME_TAG: name},
             started=None if request.start_time is None else _moment(request.start_time),
         )
-        if tags.get(NAME_TAG) != run.name:
-            self._tracking.log(run.id, tags=[Tag(NAME_TAG, run.name)])
-        return {"run": self._answers([self._tracking.get(run.id)])[0]}
+        return {"run": run_answer(run, (), _uri(run, experiment), RunLinks())}
 
     def update(self, request: UpdateRun) -> Answer:
         run_id = self.exact(request.run)
@@ -195,7 +197,7 @@ class Runs:
         return {"run_info": info_answer(run, _uri(run, experiment))}
 
     def get(self, request: OfRun) -> Answer:
-        return {"run": self._answers([self._tracking.get(self.exact(request.run))])[0]}
+        return {"run": self._answers([self._tracking.detail(self.exact(request.run))])[0]}
 
     def delete(self, request: OfRun) -> Answer:
         self._tracking.delete_run(self.exact(request.run), actor=ACTOR)
@@ -270,7 +272,7 @@ class Runs:
         return {}
 
     def search(self, request: SearchRuns) -> Answer:
-        page = self._tracking.search(
+        page = self._tracking.search_details(
             request.experiment_ids,
             request.filter,
             order_by=request.order_by,
@@ -298,18 +300,17 @@ class Runs:
         """Return where a run's artifacts are said to be."""
         return _uri(run, self._tracking.get_experiment(run.experiment_id))
 
-    def _answers(self, runs: Sequence[Run]) -> list[Answer]:
-        ids = [run.id for run in runs]
-        points, links = self._tracking.newest(ids), self._tracking.links(ids)
-        homes = {e: self._tracking.get_experiment(e) for e in {r.experiment_id for r in runs}}
+    def _answers(self, details: Sequence[RunDetail]) -> list[Answer]:
+        ids = {detail.run.experiment_id for detail in details}
+        homes = {each: self._tracking.get_experiment(each) for each in ids}
         return [
             run_answer(
-                run,
-                points.get(run.id, []),
-                _uri(run, homes[run.experiment_id]),
-                links.get(run.id, RunLinks()),
+                detail.run,
+                detail.points,
+                _uri(detail.run, homes[detail.run.experiment_id]),
+                detail.links,
             )
-            for run in runs
+            for detail in details
         ]
 
 

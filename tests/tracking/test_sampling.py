@@ -1,0 +1,48 @@
+"""A metric thinned out for a plot keeps its ends and its extremes, and is never behind."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tidemill.tracking.errors import RunNotFound
+from tidemill.tracking.records import Metric
+from tidemill.tracking.sampling import sampled
+from tidemill.tracking.service import Tracking
+
+NUMBERS = st.floats(allow_nan=True, allow_infinity=True)
+
+
+@given(values=st.lists(NUMBERS, max_size=200), most=st.integers(4, 60))
+def test_keeps_the_ends_the_order_and_the_extremes(values: list[float], most: int) -> None:
+    points = [Metric("m", value, 0, step) for step, value in enumerate(values)]
+    thin = sampled(points, most)
+    steps = [point.step for point in thin]
+    assert len(thin) <= most
+    assert steps == sorted(set(steps))
+    if points:
+        assert (thin[0], thin[-1]) == (points[0], points[-1])
+    numbers = [value for value in values if not math.isnan(value)]
+    if numbers:
+        kept = [point.value for point in thin if not math.isnan(point.value)]
+        assert (min(kept), max(kept)) == (min(numbers), max(numbers))
+
+
+class TestAsked:
+    def test_between_steps_and_after_more_was_logged(self, tracking: Tracking) -> None:
+        run = tracking.start_run(tracking.experiment("e").id, actor="user:me").id
+        tracking.log(run, metrics=[Metric("m", float(s), 5, s) for s in range(1000)])
+        first = tracking.sample(run, "m", most=10)
+        assert (first[0].step, first[-1].step, len(first)) == (0, 999, 10)
+        assert tracking.sample(run, "m", most=10) == first
+        tracking.log(run, metrics=[Metric("m", -5.0, 5, 500)])
+        assert min(p.value for p in tracking.sample(run, "m", most=10)) == -5.0
+        between = tracking.sample(run, "m", most=10, first=100, last=104)
+        assert [p.step for p in between] == [100, 101, 102, 103, 104]
+
+    def test_of_no_run(self, tracking: Tracking) -> None:
+        with pytest.raises(RunNotFound):
+            tracking.sample("0" * 32, "m", most=10)
