@@ -18,6 +18,10 @@ from tidemill.storage.db.migration import VERSIONS, heads
 ROOMS = sorted(path.parent.name for path in Path(tidemill.__file__).parent.glob("*/store.py"))
 
 
+@pytest.mark.filterwarnings("ignore:Skipped unsupported reflection of expression-based index")
+@pytest.mark.filterwarnings(
+    "ignore:autogenerate skipping metadata-specified expression-based index"
+)
 def test_migrations_and_declarations_agree(db: Database, declared: MetaData) -> None:
     with db.read() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})

@@ -50,6 +50,7 @@ from tidemill.tracking.records import (
     View,
 )
 from tidemill.tracking.sampling import Samples, sampled
+from tidemill.tracking.selection import source_of
 from tidemill.tracking.validation import (
     MAX_EXPERIMENT_TAG,
     check_metrics,
@@ -594,7 +595,12 @@ class Tracking:
             where.insert(0, of == experiment_ids[0] if only else of.in_(list(experiment_ids)))
         order = ordering(search.RUNS, order_by, (columns.started.desc(), columns.id.asc()))
         return lambda connection, most, offset: store.read_rows(
-            connection, *where, order=order, limit=most, offset=offset
+            connection,
+            *where,
+            source=source_of(connection, filter),
+            order=order,
+            limit=most,
+            offset=offset,
         )
 
     def history(

@@ -19,12 +19,15 @@ from sqlalchemy import (
     Connection,
     Double,
     ForeignKeyConstraint,
+    FromClause,
     Index,
     Row,
     String,
     Table,
     Text,
     UniqueConstraint,
+    func,
+    literal_column,
     select,
     text,
 )
@@ -84,6 +87,10 @@ runs = Table(
 )
 
 
+INDEXED = 100
+"""How many characters of a param's or tag's value are indexed."""
+
+
 def _of_run(name: str, *columns: Column[object] | Index) -> Table:
     return Table(
         name,
@@ -95,16 +102,21 @@ def _of_run(name: str, *columns: Column[object] | Index) -> Table:
     )
 
 
-params = _of_run(
-    "tracking_params",
-    Column("key", String(250), primary_key=True),
-    Column("value", Text, nullable=False),
-)
-tags = _of_run(
-    "tracking_tags",
-    Column("key", String(250), primary_key=True),
-    Column("value", Text, nullable=False),
-)
+def _texts(name: str) -> Table:
+    table = _of_run(
+        name, Column("key", String(250), primary_key=True), Column("value", Text, nullable=False)
+    )
+    Index(f"ix_{name}_key_value", table.c.key, beginning(table), table.c.run_id)
+    return table
+
+
+def beginning(table: Table) -> ColumnElement[str]:
+    """Return the part of a value that is indexed; its bounds are literal, as the index has them."""
+    return func.substr(table.c.value, literal_column("1"), literal_column(str(INDEXED)))
+
+
+params = _texts("tracking_params")
+tags = _texts("tracking_tags")
 points = _of_run(
     "tracking_points",
     Column("key", String(250), primary_key=True),
@@ -247,13 +259,21 @@ def read_runs(
 def read_rows(
     connection: Connection,
     *where: ColumnElement[bool],
+    source: FromClause = runs,
     order: Sequence[ColumnElement[Any]] = (),
     limit: int | None = None,
     offset: int | None = None,
 ) -> Sequence[Row[Any]]:
     """Return the rows of runs, newest first where no order is given."""
     ordered = order or (runs.c.started.desc(), runs.c.id.desc())
-    query = select(runs).where(*where).order_by(*ordered).limit(limit).offset(offset)
+    query = (
+        select(runs)
+        .select_from(source)
+        .where(*where)
+        .order_by(*ordered)
+        .limit(limit)
+        .offset(offset)
+    )
     return connection.execute(query).all()
 
 
@@ -298,9 +318,8 @@ def read_newest(connection: Connection, ids: Sequence[str]) -> dict[str, list[Me
             columns.step,
             columns.nan,
         ).where(columns.run_id.in_(part))
-        for run_id, key, value, timestamp, step, nan in connection.execute(
-            query.order_by(columns.run_id, columns.key)
-        ):
+        ordered = query.order_by(columns.run_id, columns.key)
+        for run_id, key, value, timestamp, step, nan in connection.execute(ordered).all():
             point = Metric(key, math.nan if nan else value, timestamp, step)
             found.setdefault(run_id, []).append(point)
     return found
@@ -449,7 +468,7 @@ def by_owner(
     found: dict[str, dict[str, str]] = {}
     for part in _parts(ids):
         query = select(table.c[owner], table.c.key, table.c.value).where(table.c[owner].in_(part))
-        for identifier, key, value in connection.execute(query):
+        for identifier, key, value in connection.execute(query).all():
             found.setdefault(identifier, {})[key] = value
     return found
 

@@ -1,4 +1,7 @@
-"""The newest points know their experiment, so that its runs can be ranked without a sort."""
+"""The newest points know their experiment, so that its runs can be ranked without a sort.
+
+Params and tags can be found by their value; of a long one its beginning is indexed.
+"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -21,3 +24,6 @@ def upgrade() -> None:
     op.drop_index("ix_tracking_newest_key_nan_value", "tracking_newest")
     columns = ["experiment_id", "key", "nan", "value"]
     op.create_index(f"ix_tracking_newest_{'_'.join(columns)}", "tracking_newest", columns)
+    for table in ("tracking_params", "tracking_tags"):
+        beginning = sa.text("substr(value, 1, 100)")
+        op.create_index(f"ix_{table}_key_value", table, ["key", beginning, "run_id"])

@@ -1,0 +1,48 @@
+"""Beginning at a rare value finds the same runs as passing them all."""
+
+from __future__ import annotations
+
+import pytest
+
+from tidemill.tracking import selection
+from tidemill.tracking.records import Param
+from tidemill.tracking.service import Tracking
+
+LONG = "x" * 150
+
+
+@pytest.fixture
+def filled(tracking: Tracking) -> Tracking:
+    for name in ("mine", "other"):
+        experiment = tracking.experiment(name).id
+        for number in range(12):
+            tags = {"team": "sea" if number % 2 else "land"}
+            run = tracking.start_run(experiment, actor="user:me", name=str(number), tags=tags)
+            params = [Param("depth", str(number % 5)), Param("long", LONG + str(number % 3))]
+            tracking.log(run.id, params=params)
+    return tracking
+
+
+@pytest.mark.parametrize("rare", [0, 3, selection.RARE])
+@pytest.mark.parametrize(
+    ("filter", "expected"),
+    [
+        ("params.depth = '2'", ["7", "2"]),
+        ("params.depth = '2' AND tags.team = 'sea'", ["7"]),
+        ("params.depth = '2' OR tags.team = 'sea'", ["11", "9", "7", "5", "3", "2", "1"]),
+        ("NOT params.depth = '2' AND tags.team = 'land'", ["10", "8", "6", "4", "0"]),
+        (f"params.long = '{LONG}1'", ["10", "7", "4", "1"]),
+        ("params.depth = '9'", []),
+    ],
+)
+def test_whatever_is_rare(
+    filled: Tracking,
+    monkeypatch: pytest.MonkeyPatch,
+    rare: int,
+    filter: str,
+    expected: list[str],
+) -> None:
+    monkeypatch.setattr(selection, "RARE", rare)
+    mine = filled.experiment("mine").id
+    found = filled.search([mine], filter)
+    assert sorted(run.name for run in found.items) == sorted(expected)
