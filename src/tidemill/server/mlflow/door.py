@@ -185,9 +185,18 @@ class MlflowDoor:
         ]
         with file:
             await send({"type": "http.response.start", "status": 200, "headers": headers})
-            while chunk := await self._run(file.read, _CHUNK):
-                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            coming = self._soon(file.read, _CHUNK)
+            while chunk := await coming:
+                coming = self._soon(file.read, _CHUNK)
+                try:
+                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
+                except BaseException:
+                    await asyncio.wait([coming])  # or it would read from a closed file
+                    raise
             await send({"type": "http.response.body", "body": b""})
+
+    def _soon(self, function: Callable[[Any], Any], argument: Any) -> asyncio.Future[Any]:
+        return asyncio.get_running_loop().run_in_executor(self._threads, function, argument)
 
     async def _run(self, function: Callable[[Any], Any], argument: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._threads, function, argument)
@@ -212,27 +221,45 @@ class Switch:
 
 
 class _Upload(io.RawIOBase):
-    """A request's body as a file that a thread reads."""
+    """A request's body as a file that a thread reads.
+
+    While the thread writes one piece to the disk, the event loop gathers the next.
+    """
 
     def __init__(self, receive: Receive, loop: asyncio.AbstractEventLoop) -> None:
         self._receive = receive
         self._loop = loop
         self._rest = b""
-        self._more = True
+        self._coming: Future[bytes] | None = self._gather()
 
     def read(self, size: int = -1) -> bytes:
-        while self._more and (size < 0 or len(self._rest) < size):
-            message = asyncio.run_coroutine_threadsafe(self._next(), self._loop).result()
-            if message["type"] == "http.disconnect":
-                raise BadRequest("The upload was broken off: nothing of it was kept.")
-            self._rest += message.get("body", b"")
-            self._more = message.get("more_body", False)
-        end = len(self._rest) if size < 0 else size
-        piece, self._rest = self._rest[:end], self._rest[end:]
+        while self._coming is not None and (size < 0 or len(self._rest) < size):
+            piece = self._coming.result()
+            self._coming = self._gather() if piece else None
+            self._rest = self._rest + piece if self._rest else piece
+        if size < 0 or size >= len(self._rest):
+            piece, self._rest = self._rest, b""
+        else:
+            piece, self._rest = self._rest[:size], self._rest[size:]
         return piece
 
-    async def _next(self) -> Any:
-        return await self._receive()
+    def _gather(self) -> Future[bytes]:
+        return asyncio.run_coroutine_threadsafe(self._next(), self._loop)
+
+    async def _next(self) -> bytes:
+        """Return about a chunk of the body; nothing at its end."""
+        parts: list[bytes] = []
+        gathered = 0
+        while gathered < _CHUNK and not self._ended:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise BadRequest("The upload was broken off: nothing of it was kept.")
+            parts.append(message.get("body", b""))
+            gathered += len(parts[-1])
+            self._ended = not message.get("more_body", False)
+        return b"".join(parts)
+
+    _ended = False
 
 
 _UPLOAD = f"{CORE}upload-artifact"
