@@ -13,7 +13,7 @@ from tidemill.cli.output import Output, cell
 
 if TYPE_CHECKING:
     from tidemill.demo.runner import Outcome
-    from tidemill.loop.tracing import Trace
+    from tidemill.loop.records import Trace
     from tidemill.pipelines.records import PipelineRun
     from tidemill.sdk.session import Session
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -98,3 +98,63 @@ class Intention(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     signals: tuple[Signal, ...] = ()
     not_before: datetime | None = None
+
+
+class Difference(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that is not as it was.
+
+    Attributes:
+        what: What differs: a package, a metric, the model.
+        before: As it was recorded.
+        after: As it is now.
+    """
+
+    what: str
+    before: str
+    after: str
+
+
+class Reproduction(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of making a run again.
+
+    Attributes:
+        run: The run that was made again.
+        again: The run that made it again.
+        identical: Whether metrics and model are the same to the last bit.
+        compared: What was compared.
+        differences: What is not as it was; a changed environment alone does not count against it.
+    """
+
+    run: str
+    again: str
+    identical: bool
+    compared: tuple[str, ...]
+    differences: tuple[Difference, ...]
+
+
+class Link(msgspec.Struct, frozen=True, kw_only=True):
+    """One step of the chain.
+
+    Attributes:
+        what: What kind of thing it is: `prediction`, `deployment`, `model version`, …
+        reference: Its reference, where it has one.
+        time: When it came to be.
+        facts: What is known of it, in the order in which people want it.
+    """
+
+    what: str
+    reference: str
+    time: datetime | None
+    facts: dict[str, Any]
+
+
+class Trace(msgspec.Struct, frozen=True, kw_only=True):
+    """A prediction's whole chain, the prediction first.
+
+    Attributes:
+        prediction: Its id.
+        links: From the prediction back to the rows.
+    """
+
+    prediction: str
+    links: tuple[Link, ...]

@@ -10,6 +10,7 @@ import msgspec
 from tidemill.core import digest
 from tidemill.core.errors import Conflict
 from tidemill.loop.errors import LoopError
+from tidemill.loop.records import Difference, Reproduction
 from tidemill.loop.trainer import Trainer
 from tidemill.models.bundle import open_bundle
 from tidemill.pipelines.code import Environment, environment
@@ -24,38 +25,6 @@ TWIN = "model.onnx"
 
 class CannotReproduce(LoopError, Conflict):
     """The run made no model, so that there is nothing to make again."""
-
-
-class Difference(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that is not as it was.
-
-    Attributes:
-        what: What differs: a package, a metric, the model.
-        before: As it was recorded.
-        after: As it is now.
-    """
-
-    what: str
-    before: str
-    after: str
-
-
-class Reproduction(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of making a run again.
-
-    Attributes:
-        run: The run that was made again.
-        again: The run that made it again.
-        identical: Whether metrics and model are the same to the last bit.
-        compared: What was compared.
-        differences: What is not as it was; a changed environment alone does not count against it.
-    """
-
-    run: str
-    again: str
-    identical: bool
-    compared: tuple[str, ...]
-    differences: tuple[Difference, ...]
 
 
 class Reproducer:

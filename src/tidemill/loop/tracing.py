@@ -5,11 +5,8 @@ prediction → deployment decision → model version → run → code, environme
 
 from __future__ import annotations
 
-from datetime import datetime
 from pathlib import Path
 from typing import Any
-
-import msgspec
 
 from tidemill.core.clock import from_micros
 from tidemill.core.errors import NotFound
@@ -18,6 +15,7 @@ from tidemill.core.references import Ref
 from tidemill.datasets.service import Datasets
 from tidemill.journal.service import Journal
 from tidemill.loop.events import Decided
+from tidemill.loop.records import Link, Trace
 from tidemill.predictions.reader import Found, find_prediction
 from tidemill.registry.records import ModelVersion
 from tidemill.registry.service import Registry
@@ -25,34 +23,6 @@ from tidemill.serving.events import Deployed, RolloutMoved
 from tidemill.tracking.service import Tracking
 
 _TRAFFIC = (Deployed.type, RolloutMoved.type)
-
-
-class Link(msgspec.Struct, frozen=True, kw_only=True):
-    """One step of the chain.
-
-    Attributes:
-        what: What kind of thing it is: `prediction`, `deployment`, `model version`, …
-        reference: Its reference, where it has one.
-        time: When it came to be.
-        facts: What is known of it, in the order in which people want it.
-    """
-
-    what: str
-    reference: str
-    time: datetime | None
-    facts: dict[str, Any]
-
-
-class Trace(msgspec.Struct, frozen=True, kw_only=True):
-    """A prediction's whole chain, the prediction first.
-
-    Attributes:
-        prediction: Its id.
-        links: From the prediction back to the rows.
-    """
-
-    prediction: str
-    links: tuple[Link, ...]
 
 
 class Tracer:

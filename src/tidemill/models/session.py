@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from tidemill.models.bundle import open_bundle
@@ -17,6 +16,9 @@ from tidemill.models.external import refuse_external_data
 from tidemill.models.inputs import Columns, Encoder
 from tidemill.models.matrix import MatrixEncoder, numeric
 from tidemill.models.records import Label, Layout, Manifest, Signature, Twin
+
+if TYPE_CHECKING:
+    import onnxruntime
 
 PROBABILITIES = "probabilities"
 """The output that is read where a graph has several."""
@@ -83,6 +85,8 @@ class Graph:
 
 
 def _open(model: bytes | Path, threads: int) -> onnxruntime.InferenceSession:
+    import onnxruntime
+
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1

@@ -7,12 +7,12 @@ would throw that away.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from statistics import NormalDist
 from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm
 
 from tidemill.core.tasks import Task, improvement
 from tidemill.models.metrics import evaluate, midranks
@@ -70,7 +70,7 @@ def delong(
     positives = first[1] - second[1]
     negatives = first[2] - second[2]
     variance = _variance(positives) / len(positives) + _variance(negatives) / len(negatives)
-    margin = float(norm.ppf(confidence) * np.sqrt(variance))
+    margin = NormalDist().inv_cdf(confidence) * float(np.sqrt(variance))
     return Improvement(area, area - margin, area + margin)
 
 

@@ -20,9 +20,7 @@ from tidemill.core.events import Fact
 from tidemill.core.references import Ref
 from tidemill.datasets.records import ColumnProfile, DatasetDiff, DatasetVersion, Snapshot
 from tidemill.home import Home
-from tidemill.loop.records import Decision, Intention
-from tidemill.loop.reproduction import Reproduction
-from tidemill.loop.tracing import Trace
+from tidemill.loop.records import Decision, Intention, Reproduction, Trace
 from tidemill.monitoring.records import Finding, WindowReport
 from tidemill.pipelines.records import PipelineRun
 from tidemill.registry.records import AliasChange, Model, ModelVersion

@@ -8,6 +8,7 @@ import socket
 import threading
 from collections.abc import Callable
 from types import FrameType
+from typing import Any
 
 import uvicorn
 
@@ -60,33 +61,54 @@ def serve(
     supervisor = home.supervisor(host=host, port=serve_port, workers=workers)
     supervisor.start()
     stopping = threading.Event()
-    loop = threading.Thread(target=_loop, args=(home, stopping, tick), name="tidemill-loop")
+    listening = None
     try:
-        supervisor.wait(generation)
         operations = Operations(home)
         operations.serving = supervisor.url
         operations.workers = lambda: len(supervisor.states())
         listening = _listen(host, port)
         address = _url(host, listening.getsockname()[1])
         home.lock.announce(address)
-        server = _Server(
-            uvicorn.Config(
-                create_app(operations, mlflow=mlflow_door(home)),
-                log_level="warning",
-                access_log=False,
-                lifespan="off",
-                server_header=False,
-                timeout_graceful_shutdown=5,
-            ),
-            lambda: on_ready(address, supervisor.url),
-        )
+        server = _server(create_app(operations, mlflow=mlflow_door(home)))
+
+        def rest() -> None:
+            supervisor.wait(generation)
+            on_ready(address, supervisor.url)
+            _loop(home, stopping, tick)
+
+        loop = _Companion(rest, server)
         loop.start()
         server.run(sockets=[listening])
+        stopping.set()
+        loop.finish()
     finally:
         stopping.set()
         supervisor.stop()
-        if loop.ident is not None:
-            loop.join()
+        if listening is not None:
+            listening.close()
+
+
+class _Companion(threading.Thread):
+    """Does what is to be done beside the server, which ends where that fails."""
+
+    def __init__(self, work: Callable[[], None], server: uvicorn.Server) -> None:
+        super().__init__(name="tidemill-loop")
+        self._work = work
+        self._server = server
+        self._failure: BaseException | None = None
+
+    def run(self) -> None:
+        try:
+            self._work()
+        except BaseException as error:
+            self._failure = error
+            self._server.should_exit = True
+
+    def finish(self) -> None:
+        """Wait for the end, and raise what it failed with."""
+        self.join()
+        if self._failure is not None:
+            raise self._failure
 
 
 def mlflow_door(home: Home) -> MlflowDoor:
@@ -94,15 +116,20 @@ def mlflow_door(home: Home) -> MlflowDoor:
     return MlflowDoor(home.tracking, home.logged_models, home.registry, home.catalogue, home.blobs)
 
 
+def _server(app: Any) -> uvicorn.Server:
+    return _Server(
+        uvicorn.Config(
+            app,
+            log_level="warning",
+            access_log=False,
+            lifespan="off",
+            server_header=False,
+            timeout_graceful_shutdown=5,
+        )
+    )
+
+
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
-        super().__init__(config)
-        self._ready = ready
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self._ready()
-
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self.should_exit = True
         if sig == signal.SIGINT:

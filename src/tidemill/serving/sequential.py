@@ -11,7 +11,6 @@ import math
 from collections.abc import Sequence
 
 import msgspec
-from scipy.special import betaincc, betaln
 
 
 class Interval(msgspec.Struct, frozen=True):
@@ -109,6 +108,8 @@ def exceeds(failures: int, trials: int, rate: float) -> float:
         >>> round(exceeds(3, 3, 0.02)), round(exceeds(1, 50, 0.02), 2)
         (31888, 0.04)
     """
+    from scipy.special import betaincc, betaln
+
     if trials == 0:
         return 1.0
     a, b = failures + 1, trials - failures + 1
