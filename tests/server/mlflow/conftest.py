@@ -1,3 +1,68 @@
-"""The programs that drive the client are run by its own interpreter, not collected here."""
+"""A real server process; and programs that other interpreters run, not collected here."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
 
 collect_ignore = ["client_flow.py", "client_frameworks.py"]
+
+
+class Server:
+    """`tidemill up` on a home, in a process of its own.
+
+    Args:
+        home: The home's folder; it is made where there is none.
+    """
+
+    def __init__(self, home: Path) -> None:
+        command = [sys.executable, "-m", "tidemill", "up", "--home", str(home)]
+        self.process = subprocess.Popen(
+            [*command, "--port", "0", "--serve-port", "0", "--workers", "1"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            cwd=home.parent,
+            start_new_session=True,
+        )
+        assert self.process.stdout is not None
+        line = next((part for part in self.process.stdout if "ready" in part), "")
+        found = re.search(r"http://[\d.]+:\d+", line)
+        assert found is not None, line
+        self.address = found[0]
+        self._rest = threading.Thread(target=self.process.stdout.read, daemon=True)
+        self._rest.start()
+
+    def kill(self) -> None:
+        """End it as a power cut would, with no chance to finish anything."""
+        self.process.kill()
+        self._end()
+
+    def stop(self) -> None:
+        """End it as a person does."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            assert self.process.wait(30) == 0
+        self._end()
+
+    def _end(self) -> None:
+        self.process.wait(30)
+        self._rest.join()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+
+@pytest.fixture
+def address(tmp_path: Path) -> Iterator[str]:
+    server = Server(tmp_path / "home")
+    try:
+        yield server.address
+    finally:
+        server.stop()

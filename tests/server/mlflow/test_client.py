@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import os
-import re
-import signal
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -53,31 +49,6 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> str:
 def older_client(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A Python that has a client of a year ago."""
     return _environment(tmp_path_factory, "mlflow-older", A_YEAR_OLDER)
-
-
-@pytest.fixture
-def address(tmp_path: Path) -> Iterator[str]:
-    command = [sys.executable, "-m", "tidemill", "up", "--home", str(tmp_path / "home")]
-    server = subprocess.Popen(
-        [*command, "--port", "0", "--serve-port", "0", "--workers", "1"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        cwd=tmp_path,
-    )
-    assert server.stdout is not None
-    try:
-        line = next((part for part in server.stdout if "ready" in part), "")
-        found = re.search(r"http://[\d.]+:\d+", line)
-        assert found is not None, line
-        rest = threading.Thread(target=server.stdout.read, daemon=True)
-        rest.start()
-        yield found[0]
-    finally:
-        server.send_signal(signal.SIGTERM)
-        assert server.wait(30) == 0
-    rest.join()
-    server.stdout.close()
 
 
 def _flow(python: str, name: str, address: str, folder: Path) -> str:
