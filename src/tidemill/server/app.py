@@ -16,6 +16,7 @@ from tidemill.server.encoding import ErrorBody, ErrorShape, encode, shape, statu
 from tidemill.server.guard import Guard
 from tidemill.server.metrics import exposition
 from tidemill.server.mlflow.door import MlflowDoor, Switch
+from tidemill.server.openapi import describe
 from tidemill.server.operations import BadArgument, Operations, call
 
 LOCAL = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -42,6 +43,11 @@ def create_app(
     def metrics() -> Response[bytes]:
         return Response(exposition(operations.status()), media_type="text/plain; version=0.0.4")
 
+    @get("/openapi.json", sync_to_thread=True)
+    def description() -> Response[bytes]:
+        described = describe({} if mlflow is None else mlflow.kinds())
+        return Response(encode(described), media_type="application/json")
+
     @get("/", sync_to_thread=False)
     def page() -> Response[bytes]:
         return _page("index.html")
@@ -61,7 +67,7 @@ def create_app(
         return await _call(operations, name, _arguments(await request.body()), post=True)
 
     app = Litestar(
-        [health, metrics, page, asset, read, change],
+        [health, metrics, description, page, asset, read, change],
         openapi_config=None,
         exception_handlers={
             TidemillError: _tidemill_error,

@@ -10,7 +10,7 @@ import inspect
 import threading
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
@@ -29,6 +29,8 @@ from tidemill.tracking.records import Artifact, Metric, Run
 
 F = TypeVar("F", bound=Callable[..., Any])
 CHAMPION = "champion"
+Limit = Annotated[int, msgspec.Meta(ge=1, le=100_000)]
+Position = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
 
 
 class UnknownOperation(NotFound):
@@ -147,7 +149,7 @@ class Operations:
         """The folder of a version's bundle, unpacked."""
         return str(self._home.unpack(self.version(ref).packed))
 
-    def runs(self, limit: int = 20) -> list[Run]:
+    def runs(self, limit: Limit = 20) -> list[Run]:
         """The newest runs."""
         return self._home.tracking.runs(limit=limit)
 
@@ -176,7 +178,7 @@ class Operations:
         found = (self._home.datasets.latest(name) for name in self._home.datasets.names())
         return [version for version in found if version is not None]
 
-    def dataset_versions(self, dataset: str, limit: int = 20) -> list[DatasetVersion]:
+    def dataset_versions(self, dataset: str, limit: Limit = 20) -> list[DatasetVersion]:
         """A dataset's versions, newest first."""
         return self._home.datasets.versions(dataset, limit=limit)
 
@@ -204,16 +206,16 @@ class Operations:
         """What a rollback would do."""
         return self._home.deployments.preview_rollback(endpoint)
 
-    def windows(self, endpoint: str, limit: int = 12) -> list[WindowReport]:
+    def windows(self, endpoint: str, limit: Limit = 12) -> list[WindowReport]:
         """Windows' reports, newest first."""
         self._home.deployments.get(endpoint)
         return self._home.monitor.windows(endpoint, limit=limit)
 
-    def findings(self, endpoint: str | None = None, limit: int = 50) -> list[Finding]:
+    def findings(self, endpoint: str | None = None, limit: Limit = 50) -> list[Finding]:
         """What the monitor found, newest first."""
         return self._home.monitor.findings(endpoint, limit=limit)
 
-    def decisions(self, limit: int = 100) -> list[Decision]:
+    def decisions(self, limit: Limit = 100) -> list[Decision]:
         """What the loop decided, newest first."""
         return self._home.controller.decisions(limit=limit)
 
@@ -226,7 +228,7 @@ class Operations:
         """From a prediction back to the rows."""
         return self._home.tracer.trace(prediction.removeprefix("prediction:"))
 
-    def journal(self, after: int = 0, limit: int = 100) -> list[Fact]:
+    def journal(self, after: Position = 0, limit: Limit = 100) -> list[Fact]:
         """Facts beyond a position."""
         return self._home.journal.read(after=after, limit=limit)
 

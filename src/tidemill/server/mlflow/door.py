@@ -88,6 +88,11 @@ class MlflowDoor:
         self._writers = writers(rooms)
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="tidemill-mlflow")
 
+    def kinds(self) -> dict[tuple[str, str], type[Any]]:
+        """Return the record that each route reads, by method and path."""
+        tables = (self._routes, self._writers, self._openers)
+        return {row: route[0] for table in tables for row, route in table.items()}
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
         method, path = scope["method"], _path(scope)
