@@ -18,6 +18,8 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
+from benchmarks.processes import children, proportional
+
 TIMES = 7
 TIDEMILL = (sys.executable, "-m", "tidemill")
 
@@ -117,23 +119,6 @@ def ask(serving: str) -> float:
     with urllib.request.urlopen(request) as answer:
         answer.read()
     return time.perf_counter() - start
-
-
-def children(pid: int) -> list[int]:
-    """Return all processes below one."""
-    found = []
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        for child in (task / "children").read_text().split():
-            found += [int(child), *children(int(child))]
-    return found
-
-
-def proportional(pid: int) -> float:
-    """Return a process's share of memory, in megabytes."""
-    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-        if line.startswith("Pss:"):
-            return int(line.split()[1]) / 1024
-    return 0.0
 
 
 if __name__ == "__main__":

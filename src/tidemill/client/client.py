@@ -77,6 +77,10 @@ class HttpTransport:
             )
         return answer.content
 
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._http.close()
+
 
 def owner_address(home: Path) -> str | None:
     """Return where a home's owner answers, or nothing where nobody owns it or it does not."""

@@ -19,3 +19,11 @@ class RunElsewhere(SdkError, Conflict):
 
 class BadLogged(SdkError, Usage):
     """What is to be logged cannot be."""
+
+
+class NotOffline(SdkError, Conflict):
+    """What was asked for needs a server, and none can be reached."""
+
+
+class BadAddress(SdkError, Usage):
+    """The address of a server cannot be one."""

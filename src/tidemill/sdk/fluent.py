@@ -1,8 +1,9 @@
 """Logging to the run that is active here; names and meanings are MLflow's.
 
-Inside a pipeline's step the active run is the step's. Anywhere else a run is started in the home
-that `home_folder` finds, which is opened for as long as the run lasts. The active run belongs to
-the thread or task that started it: another thread logs through the handle that `start_run` gave.
+Inside a pipeline's step the active run is the step's. Anywhere else a run is started where
+`destinations.choice` says: in the home that `home_folder` finds, through its owner if it has one,
+or in a spool while no server can be reached. The active run belongs to the thread or task that
+started it: another thread logs through the handle that `start_run` gave.
 """
 
 from __future__ import annotations
@@ -22,13 +23,15 @@ import msgspec
 
 from tidemill.core.clock import SystemClock, micros
 from tidemill.core.errors import MissingExtra
-from tidemill.sdk.errors import BadLogged, RunActive, RunElsewhere
+from tidemill.core.ids import Ids
+from tidemill.sdk.destinations.choice import choose
+from tidemill.sdk.errors import BadLogged, RunActive
 from tidemill.tracking.active import ActiveRun, install
 from tidemill.tracking.active import active_run as _active
-from tidemill.tracking.records import Experiment, Metric, Param, Run, RunStatus, Tag
+from tidemill.tracking.records import Experiment, Metric, NewRun, Param, Run, RunStatus, Tag
 
 if TYPE_CHECKING:
-    from tidemill.home import Home
+    from tidemill.sdk.destinations.protocol import Destination
 
 _SESSION: ContextVar[_Session | None] = ContextVar("tidemill_session", default=None)
 _EXPERIMENT: ContextVar[str | None] = ContextVar("tidemill_experiment", default=None)
@@ -108,7 +111,11 @@ class _Session:
     """A run that was started here, in a home that was opened for the outermost of them."""
 
     def __init__(
-        self, home: Home, handle: RunHandle, outer: _Session | None, previous: ActiveRun | None
+        self,
+        home: Destination,
+        handle: RunHandle,
+        outer: _Session | None,
+        previous: ActiveRun | None,
     ) -> None:
         self.home = home
         self.handle = handle
@@ -118,7 +125,8 @@ class _Session:
     def finish(self, status: RunStatus) -> None:
         atexit.unregister(self.finish_at_exit)
         try:
-            self.home.tracking.end_run(self.handle.id, status, actor=_actor())
+            now = SystemClock().now()
+            self.home.end(self.handle.id, status, actor=_actor(), ended=now)
         finally:
             if self.outer is None:
                 self.home.close()
@@ -147,7 +155,7 @@ def home_folder(start: Path | None = None) -> Path:
 def set_experiment(experiment_name: str) -> Experiment:
     """Have the runs that are started here from now on belong to an experiment; make it if new."""
     with _opened() as home:
-        found = home.tracking.experiment(experiment_name)
+        found = home.experiment(experiment_name)
     _EXPERIMENT.set(found.name)
     return found
 
@@ -218,7 +226,7 @@ def get_run(run_id: str) -> Run:
         RunNotFound: The home has none of that id.
     """
     with _opened() as home:
-        return home.tracking.get(run_id)
+        return home.get(run_id)
 
 
 def log_metric(
@@ -369,28 +377,22 @@ def _run() -> RunHandle:
 def _start(
     outer: _Session | None, run_id: str | None, name: str | None, tags: Mapping[str, str]
 ) -> RunHandle:
-    home = outer.home if outer is not None else _open()
+    home = outer.home if outer is not None else choose(home_folder())
     try:
-        experiment = home.tracking.experiment(_experiment())
         notes = dict(tags)
         if outer is not None:
             notes["mlflow.parentRunId"] = outer.handle.id
         if run_id is None:
-            run = home.tracking.start_run(
-                experiment.id,
-                actor=_actor(),
-                name=name or "",
-                parent=None if outer is None else outer.handle.id,
-                tags=notes,
-            )
+            parent = None if outer is None else outer.handle.id
+            run = home.start(_new(name, parent, notes))
         else:
-            run = home.tracking.resume_run(run_id, actor=_actor())
-            home.tracking.log(run.id, tags=[Tag(k, v) for k, v in notes.items()])
+            run = home.resume(run_id, actor=_actor())
+            home.log(run.id, tags=[Tag(k, v) for k, v in notes.items()])
     except BaseException:
         if outer is None:
             home.close()
         raise
-    active = ActiveRun(run.id, home.tracking)
+    active = ActiveRun(run.id, home)
     info = RunInfo(run_id=run.id, run_name=run.name, experiment_id=run.experiment_id)
     session = _Session(home, RunHandle(active, info), outer, install(active))
     _SESSION.set(session)
@@ -398,31 +400,31 @@ def _start(
     return session.handle
 
 
+def _new(name: str | None, parent: str | None, tags: dict[str, str]) -> NewRun:
+    clock = SystemClock()
+    run_id = Ids(clock).new()
+    return NewRun(
+        id=run_id,
+        experiment=_experiment(),
+        name=name or f"run-{run_id[-6:]}",
+        actor=_actor(),
+        started=clock.now(),
+        parent=parent,
+        tags=tags,
+    )
+
+
 @contextmanager
-def _opened() -> Iterator[Home]:
+def _opened() -> Iterator[Destination]:
     session = _SESSION.get()
     if session is not None:
         yield session.home
         return
-    with _open() as home:
-        yield home
-
-
-def _open() -> Home:
-    from tidemill.home import Home
-    from tidemill.storage.lock import HomeOwned, read_owner
-
-    folder = home_folder()
+    home = choose(home_folder())
     try:
-        return Home.open(folder)
-    except HomeOwned as error:
-        owner = read_owner(folder)
-        if owner is None or owner.pid != os.getpid():
-            raise
-        raise RunElsewhere(
-            "A run is active in another thread or task of this process.",
-            hint="Log through the handle that start_run() gave there: run.log_metrics(…).",
-        ) from error
+        yield home
+    finally:
+        home.close()
 
 
 def _experiment() -> str:

@@ -8,12 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from tidemill.client.client import HttpTransport, Transport, owner_address
 from tidemill.core.errors import NotFound
 from tidemill.home import DEFAULT, POLICY, Home
-from tidemill.server.encoding import encode
+from tidemill.server.encoding import decode, encode
 from tidemill.server.operations import Operations, call, changing, result_type
 
 
@@ -55,7 +53,7 @@ class Session:
             TidemillError: Whatever the operation raises.
         """
         content = self._transport.call(name, arguments, post=changing(name))
-        return msgspec.json.decode(content, type=result_type(name))
+        return decode(content, result_type(name))
 
 
 def find_home(folder: Path | None = None) -> Path:

@@ -1,8 +1,9 @@
-"""How records travel: JSON, with floats that JSON has no word for as null."""
+"""How records travel: JSON, with floats that JSON has no word for as texts."""
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -20,7 +21,7 @@ from tidemill.core.errors import (
 )
 from tidemill.core.references import encode_hook
 
-_ENCODER = msgspec.json.Encoder(enc_hook=encode_hook)
+T = TypeVar("T")
 _STATUS: tuple[tuple[type[TidemillError], int], ...] = (
     (NotFound, 404),
     (Conflict, 409),
@@ -57,8 +58,38 @@ class ErrorShape(msgspec.Struct, frozen=True):
 
 
 def encode(value: Any) -> bytes:
-    """Return a value as JSON."""
-    return _ENCODER.encode(value)
+    """Return a value as JSON; not-a-number and the infinities are texts, as in MLflow's answers.
+
+    Example:
+        >>> encode({"auc": math.nan, "f1": 0.5})
+        b'{"auc":"NaN","f1":0.5}'
+    """
+    return msgspec.json.encode(_spelled(msgspec.to_builtins(value, enc_hook=_plain)))
+
+
+def decode(content: bytes, kind: type[T]) -> T:
+    """Read what `encode` wrote.
+
+    Example:
+        >>> decode(b'{"auc":"-Infinity"}', dict[str, float])
+        {'auc': -inf}
+    """
+    return msgspec.json.decode(content, type=kind, strict=False)
+
+
+def _plain(value: Any) -> Any:
+    return msgspec.json.decode(value) if isinstance(value, msgspec.Raw) else encode_hook(value)
+
+
+def _spelled(value: Any) -> Any:
+    match value:
+        case float() if not math.isfinite(value):
+            return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+        case dict():
+            return {key: _spelled(part) for key, part in value.items()}
+        case list():
+            return [_spelled(part) for part in value]
+    return value
 
 
 def shape(error: TidemillError) -> ErrorShape:

@@ -17,6 +17,7 @@ import msgspec
 from tidemill import __version__
 from tidemill.core.errors import Conflict, NotFound, TidemillError, Usage, nearest
 from tidemill.core.events import Fact
+from tidemill.core.ids import is_id
 from tidemill.core.references import Ref
 from tidemill.datasets.records import ColumnProfile, DatasetDiff, DatasetVersion, Snapshot
 from tidemill.home import Home
@@ -25,10 +26,11 @@ from tidemill.monitoring.records import Finding, WindowReport
 from tidemill.pipelines.records import PipelineRun
 from tidemill.registry.records import AliasChange, Model, ModelVersion
 from tidemill.serving.records import Deployment, Rollout, Target, Verdict
-from tidemill.tracking.records import Artifact, Metric, Run
+from tidemill.tracking.records import Artifact, Experiment, Metric, NewRun, Run, RunStatus
 
 F = TypeVar("F", bound=Callable[..., Any])
 CHAMPION = "champion"
+_USER = "user:local"
 Limit = Annotated[int, msgspec.Meta(ge=1, le=100_000)]
 Position = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
 
@@ -240,6 +242,38 @@ class Operations:
             raise UnknownOperation(f"There is no job {id!r}.") from None
 
     @changes
+    def experiment(self, name: str) -> Experiment:
+        """An experiment; it is made where it is new."""
+        return self._home.tracking.experiment(name)
+
+    @changes
+    def start_run(self, new: NewRun) -> Run:
+        """Start a run whose id was chosen; one that is known is returned as it is."""
+        if not is_id(new.id):
+            raise BadArgument(f"{new.id!r} is no run's id.", expected="32 hexadecimal digits")
+        return self._home.tracking.start_run(
+            self._home.tracking.experiment(new.experiment).id,
+            run_id=new.id,
+            actor=new.actor[:200],
+            name=new.name[:500],
+            parent=new.parent,
+            tags=new.tags,
+            started=new.started,
+        )
+
+    @changes
+    def resume_run(self, id: str, actor: str = _USER) -> Run:
+        """Go on with a run."""
+        return self._home.tracking.resume_run(id, actor=actor[:200])
+
+    @changes
+    def end_run(
+        self, id: str, status: RunStatus, actor: str = _USER, ended: datetime | None = None
+    ) -> Run:
+        """End a run."""
+        return self._home.tracking.update_run(id, status=status, actor=actor[:200], ended=ended)
+
+    @changes
     def take_in(self, dataset: str) -> Snapshot:
         """Look at a dataset's source and take in what is new."""
         return self._home.trainer.take_in(dataset, actor=_USER)
@@ -385,9 +419,6 @@ class Operations:
 
         threading.Thread(target=run, name=name, daemon=True).start()
         return job
-
-
-_USER = "user:local"
 
 
 def call(operations: Operations, name: str, arguments: Mapping[str, Any], *, post: bool) -> Any:

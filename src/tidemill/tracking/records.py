@@ -110,6 +110,28 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     tags: dict[str, str] = {}
 
 
+class NewRun(msgspec.Struct, frozen=True, kw_only=True):
+    """A run that is about to start.
+
+    Attributes:
+        id: Chosen by whoever starts it, so that starting it twice is as once.
+        experiment: The experiment's name; it is made where it is new.
+        name: For people.
+        actor: Who starts it.
+        started: When.
+        parent: The run that it belongs to.
+        tags: Its first tags.
+    """
+
+    id: str
+    experiment: str
+    name: str
+    actor: str
+    started: datetime
+    parent: str | None = None
+    tags: dict[str, str] = {}
+
+
 ModelStatus = Literal["PENDING", "READY", "FAILED"]
 
 

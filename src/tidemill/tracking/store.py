@@ -349,7 +349,7 @@ def read_points(
     )
     return [
         Metric(key, math.nan if nan else value, timestamp, step)
-        for value, timestamp, step, nan in connection.execute(query)
+        for value, timestamp, step, nan in connection.execute(query).all()
     ]
 
 

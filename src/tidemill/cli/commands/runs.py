@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 def register(commands: Any, common: argparse.ArgumentParser) -> None:
     """Add the commands of this group."""
-    group = commands.add_parser("runs", help="runs: list, show, logs, compare")
+    group = commands.add_parser("runs", help="runs: list, show, logs, compare, sync")
     verbs = group.add_subparsers(metavar="VERB", required=True)
     show_all = verbs.add_parser("list", parents=[common], help="the newest runs")
     show_all.add_argument("--limit", type=int, default=20)
@@ -26,6 +26,8 @@ def register(commands: Any, common: argparse.ArgumentParser) -> None:
     compare = verbs.add_parser("compare", parents=[common], help="runs side by side")
     compare.add_argument("runs", nargs="+")
     compare.set_defaults(command=_compare)
+    sync = verbs.add_parser("sync", parents=[common], help="upload what was logged offline")
+    sync.set_defaults(command=_sync)
 
 
 def _list(context: Context, given: argparse.Namespace) -> int:
@@ -69,6 +71,23 @@ def _logs(context: Context, given: argparse.Namespace) -> int:
         text = session.ask("run_log", id=given.run.removeprefix("run:"), step=given.step)
     if not context.output.data(text):
         context.output.write(text.rstrip("\n"))
+    return 0
+
+
+def _sync(context: Context, given: argparse.Namespace) -> int:
+    from tidemill.sdk.destinations.choice import SPOOL, reach
+    from tidemill.sdk.destinations.upload import upload
+    from tidemill.sdk.session import find_home
+
+    home = find_home(context.home)
+    destination = reach(home)
+    try:
+        done = upload(home / SPOOL, destination, on_progress=context.output.say)
+    finally:
+        destination.close()
+    if not context.output.data(done):
+        waiting = f"; {len(done.waiting)} still being logged" if done.waiting else ""
+        context.output.write(f"{len(done.runs)} runs uploaded{waiting}")
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from concurrent.futures import Future
 from datetime import datetime
@@ -288,7 +289,9 @@ class Runs:
         key = required(request.metric_key, "metric_key")
         limit, offset = min(max(request.max_results, 1), PAGE), offset_of(request.page_token)
         points = self._tracking.history(run_id, key, limit=limit + 1, offset=offset)
-        answer: Answer = {"metrics": [point_answer(point) for point in points[:limit]]}
+        # A record is written as the dictionary would be, and a page has thousands.
+        plain = [p if math.isfinite(p.value) else point_answer(p) for p in points[:limit]]
+        answer: Answer = {"metrics": plain}
         more = len(points) > limit
         return answer | ({"next_page_token": token_of(offset + limit)} if more else {})
 

@@ -21,7 +21,7 @@ function drawn(name, attributes, text) {
 
 const day = (moment) => moment.slice(0, 10);
 const minute = (moment) => moment.slice(0, 16).replace("T", " ");
-const number = (value) => (value === undefined || value === null ? "–" : value.toFixed(3));
+const number = (value) => (typeof value === "number" ? value.toFixed(3) : "–");
 
 function tile(label, value, note) {
   const parts = [element("dt", { textContent: label }), element("dd", { textContent: value })];
@@ -47,13 +47,13 @@ function traffic(deployment) {
 }
 
 function chart(windows, metric) {
-  const points = windows.filter((w) => w.realised[metric] !== undefined && w.realised[metric] !== null);
+  const points = windows.filter((w) => typeof w.realised[metric] === "number");
   if (points.length < 2) return element("p", { className: "empty", textContent: "A chart comes with the second window." });
   const figure = drawn("svg", { class: "chart", viewBox: "0 0 1000 190", preserveAspectRatio: "none", role: "img" });
   const values = [];
   for (const w of points) {
     values.push(w.realised[metric], ...(w.intervals[metric] || []));
-    if (w.estimated[metric] != null) values.push(w.estimated[metric]);
+    if (typeof w.estimated[metric] === "number") values.push(w.estimated[metric]);
   }
   const low = Math.min(...values), high = Math.max(...values);
   const first = Date.parse(points[0].since), span = Date.parse(points.at(-1).since) - first || 1;
@@ -76,7 +76,7 @@ function chart(windows, metric) {
       figure.append(drawn("text", { x: x(w) + 4, y: 18 }, `v${w.version}`));
     }
   });
-  const guessed = points.filter((w) => w.estimated[metric] != null);
+  const guessed = points.filter((w) => typeof w.estimated[metric] === "number");
   if (guessed.length > 1) figure.append(drawn("path", { class: "estimated", d: path(guessed, (w) => w.estimated[metric]) }));
   figure.append(drawn("path", { class: "realised", d: path(points, (w) => w.realised[metric]) }));
   figure.append(drawn("text", { x: 46, y: 186 }, day(points[0].since)));

@@ -1,0 +1,317 @@
+"""Measures tracking beside `mlflow server`, over HTTP: `python -m benchmarks.tracking`.
+
+Both servers are started on empty homes on loopback, with their defaults, and asked the same by
+the same program, in turns. MLflow lives in an environment of its own, made by uv. Every write is
+answered when it is durable here; MLflow's SQLite answers before the disk has it. Prints a table
+and writes `benchmarks/tracking.json`, which `make bench` puts into RESULTS.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchmarks.processes import children, proportional
+
+SECONDS = float(os.environ.get("BENCH_SECONDS", "4"))
+RUNS = int(os.environ.get("BENCH_RUNS", "1000"))
+MANY_RUNS = 10_000
+POINTS = 100_000
+MEGABYTES = 200
+CORE = "/api/2.0/mlflow/"
+STAMP = 1_790_000_000_000
+Row = dict[str, float]
+
+
+class Server:
+    """A tracking server on an empty folder."""
+
+    def __init__(self, name: str, command: list[str], folder: Path) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.address = f"http://127.0.0.1:{self.port}"
+        start = time.perf_counter()
+        self._log = (folder / f"{name}.log").open("wb")
+        self.process = subprocess.Popen(
+            [part.replace("PORT", str(self.port)) for part in command],
+            cwd=folder,
+            stdout=self._log,
+            stderr=self._log,
+            start_new_session=True,
+        )
+        while not self._answers():
+            time.sleep(0.01)
+        self.start = time.perf_counter() - start
+
+    def _answers(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.address}/health", timeout=1) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            if self.process.poll() is not None:
+                raise
+            return False
+
+    def memory(self) -> float:
+        """Return the megabytes of all its processes."""
+        return sum(proportional(pid) for pid in [self.process.pid, *children(self.process.pid)])
+
+    def ask(self, path: str, body: Any = None) -> Any:
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(
+            f"{self.address}{path}", data, {"Content-Type": "application/json"}
+        )
+        with urllib.request.urlopen(request, timeout=120) as answer:
+            return json.loads(answer.read() or b"{}")
+
+    def new_run(self, experiment: str = "0") -> str:
+        body = {"experiment_id": experiment, "user_id": "bench", "start_time": STAMP}
+        return str(self.ask(f"{CORE}runs/create", body)["run"]["info"]["run_id"])
+
+    def stop(self) -> None:
+        self.process.terminate()
+        for pid in children(self.process.pid):
+            try:
+                os.kill(pid, 15)
+            except ProcessLookupError:
+                continue
+        self.process.wait(60)
+        self._log.close()
+
+
+def main() -> None:
+    """Measure, and write the figures."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        commands = {
+            "tidemill": [
+                *(sys.executable, "-m", "tidemill", "up", "--home", str(folder / "home")),
+                *("--port", "PORT", "--serve-port", "0", "--workers", "1"),
+            ],
+            "mlflow": [str(peer(folder)), "server", "--port", "PORT", "--host", "127.0.0.1"],
+        }
+        found: dict[str, Row] = {}
+        for who, command in commands.items():
+            server = Server(who, command, folder)
+            try:
+                time.sleep(5)
+                found[who] = {
+                    "start to first healthy reply, s": server.start,
+                    "idle memory of all processes, MB": server.memory(),
+                    **measure(server, many=who == "tidemill"),
+                }
+            finally:
+                server.stop()
+        Path(__file__).parents[1].joinpath("tracking.json").write_text(
+            json.dumps(found, indent=1), "utf-8"
+        )
+        sys.stdout.write(table(found))
+
+
+def peer(folder: Path) -> Path:
+    """Make MLflow's environment, and return its command."""
+    uv = shutil.which("uv", path=Path(sys.executable).parent) or "uv"
+    home = folder / "mlflow-env"
+    subprocess.run([uv, "venv", "-q", "--python", sys.executable, str(home)], check=True)
+    python = home / "bin" / "python"
+    subprocess.run([uv, "pip", "install", "-q", "--python", str(python), "mlflow"], check=True)
+    subprocess.run([str(python), "-m", "compileall", "-q", str(home / "lib")], check=False)
+    return home / "bin" / "mlflow"
+
+
+def measure(server: Server, *, many: bool) -> Row:
+    """Return what one server does."""
+    row: Row = {}
+    for connections in (1, 16, 32):
+        rate, slow = asyncio.run(load(server, connections, 1))
+        row[f"log-metric, {connections} connections, requests/s"] = rate
+        row[f"log-metric, {connections} connections, p99 ms"] = slow
+    for connections in (1, 4):
+        rate, _ = asyncio.run(load(server, connections, 1000))
+        row[f"batches of 1,000, {connections} connections, metrics/s"] = rate * 1000
+    row |= searches(server, RUNS)
+    row |= plots(server)
+    row |= artifacts(server)
+    if many:
+        row |= searches(server, MANY_RUNS)
+    return row
+
+
+async def load(server: Server, connections: int, batch: int) -> tuple[float, float]:
+    """Return requests a second and the 99th percentile of the latency in milliseconds."""
+    runs = [server.new_run() for _ in range(connections)]
+    end = time.perf_counter() + SECONDS
+    latencies: list[float] = []
+
+    async def one(run: str) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        step = 0
+        while time.perf_counter() < end:
+            body = _point(run, step) if batch == 1 else _batch(run, step * batch, batch)
+            start = time.perf_counter()
+            writer.write(_request("log-metric" if batch == 1 else "log-batch", body))
+            await _answer(reader)
+            latencies.append(time.perf_counter() - start)
+            step += 1
+        writer.close()
+
+    start = time.perf_counter()
+    await asyncio.gather(*map(one, runs))
+    elapsed = time.perf_counter() - start
+    return len(latencies) / elapsed, statistics.quantiles(latencies, n=100)[98] * 1000
+
+
+def _request(route: str, body: bytes) -> bytes:
+    return (
+        f"POST {CORE}runs/{route} HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    ).encode() + body
+
+
+async def _answer(reader: asyncio.StreamReader) -> None:
+    head = (await reader.readuntil(b"\r\n\r\n")).lower()
+    if b" 200 " not in head[:20]:
+        raise RuntimeError(head.decode())
+    size = head.partition(b"content-length:")[2].partition(b"\r\n")[0]
+    await reader.readexactly(int(size))
+
+
+def _point(run: str, step: int) -> bytes:
+    point = {"run_id": run, "key": "m", "value": 0.5, "timestamp": STAMP, "step": step}
+    return json.dumps(point).encode()
+
+
+def _batch(run: str, first: int, size: int) -> bytes:
+    points = ",".join(
+        f'{{"key":"b","value":{step}.5,"timestamp":{STAMP},"step":{step}}}'
+        for step in range(first, first + size)
+    )
+    return f'{{"run_id":"{run}","metrics":[{points}]}}'.encode()
+
+
+def searches(server: Server, count: int) -> Row:
+    """Fill an experiment with runs, and look for the first hundred in three ways."""
+    experiment = server.ask(f"{CORE}experiments/create", {"name": f"bench-{count}"})
+    asyncio.run(fill(server, experiment["experiment_id"], count))
+    ways: dict[str, dict[str, Any]] = {
+        "newest 100": {},
+        "100 by a metric": {"order_by": ["metrics.m3 DESC"]},
+        "filtered by metric and param": {"filter": "metrics.m1 > 1.5 and params.p0 = '31'"},
+    }
+    row: Row = {}
+    for what, query in ways.items():
+        body = {"experiment_ids": [experiment["experiment_id"]], "max_results": 100} | query
+        took = timed(lambda body=body: server.ask(f"{CORE}runs/search", body))  # type: ignore[misc]
+        row[f"{what} of {count:,} runs, ms"] = took * 1000
+    return row
+
+
+async def fill(server: Server, experiment: str, count: int) -> None:
+    """Log so many runs with ten metrics and ten params each, by eight connections."""
+    numbers = iter(range(count))
+
+    async def one() -> None:
+        for number in numbers:
+            run = await asyncio.to_thread(server.new_run, experiment)
+            value = (number * 7919 % 10007) / 10007
+            metrics = [
+                {"key": f"m{k}", "value": value + k, "timestamp": STAMP, "step": 0}
+                for k in range(10)
+            ]
+            params = [{"key": f"p{k}", "value": str((number * 31 + k) % 97)} for k in range(10)]
+            body = {"run_id": run, "metrics": metrics, "params": params}
+            await asyncio.to_thread(server.ask, f"{CORE}runs/log-batch", body)
+
+    await asyncio.gather(*(one() for _ in range(8)))
+
+
+def plots(server: Server) -> Row:
+    """Read a long history, whole and thinned out."""
+    run = server.new_run()
+    for first in range(0, POINTS, 1000):
+        server.ask(f"{CORE}runs/log-batch", json.loads(_batch(run, first, 1000)))
+    thin = (
+        f"/ajax-api/2.0/mlflow/metrics/get-history-bulk-interval?run_ids={run}&metric_key=b"
+        "&max_results=320"
+    )
+    first = timed(lambda: server.ask(thin), times=1)
+
+    def whole() -> None:
+        token = ""
+        while True:
+            path = f"{CORE}metrics/get-history?run_id={run}&metric_key=b&max_results=25000"
+            answer = server.ask(f"{path}&page_token={token}" if token else path)
+            token = answer.get("next_page_token", "")
+            if not token:
+                return
+
+    return {
+        f"history of {POINTS:,} points, ms": timed(whole, times=3) * 1000,
+        "sampled to 320 for a plot, first time, ms": first * 1000,
+        "sampled to 320 for a plot, again, ms": timed(lambda: server.ask(thin)) * 1000,
+    }
+
+
+def artifacts(server: Server) -> Row:
+    """Send a large file and fetch it, from and to memory."""
+    run = server.new_run()
+    root = server.ask(f"{CORE}runs/get?run_id={run}")["run"]["info"]["artifact_uri"]
+    place = root.partition("mlflow-artifacts:/")[2]
+    url = f"{server.address}/api/2.0/mlflow-artifacts/artifacts/{place}/big.bin"
+    content = os.urandom(1 << 20) * MEGABYTES
+
+    def up() -> None:
+        request = urllib.request.Request(url, content, method="PUT")
+        urllib.request.urlopen(request, timeout=120).read()
+
+    def down() -> None:
+        with urllib.request.urlopen(url, timeout=120) as answer:
+            while answer.read(1 << 20):
+                pass
+
+    return {
+        "artifact up, MB/s": MEGABYTES / timed(up, times=3),
+        "artifact down, MB/s": MEGABYTES / timed(down, times=3),
+    }
+
+
+def timed(work: Callable[[], object], times: int = 9) -> float:
+    """Return the median of how long something takes, in seconds."""
+    took = []
+    for _ in range(times):
+        start = time.perf_counter()
+        work()
+        took.append(time.perf_counter() - start)
+    return statistics.median(took)
+
+
+def table(found: dict[str, Row]) -> str:
+    """Return the figures as a table, with how many times better ours are."""
+    ours, theirs = found["tidemill"], found["mlflow"]
+    lines = ["| work | Tidemill | MLflow | ratio |", "|---|---|---|---|"]
+    for what, value in ours.items():
+        other = theirs.get(what)
+        if other is None:
+            lines.append(f"| {what} | {value:,.4g} | | |")
+            continue
+        more = what.endswith("/s")
+        ratio = value / other if more else other / value
+        lines.append(f"| {what} | {value:,.4g} | {other:,.4g} | {ratio:,.1f} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    main()
