@@ -23,6 +23,7 @@ _PUBLIC = {
     "log_params": "tidemill.sdk.fluent",
     "log_text": "tidemill.sdk.fluent",
     "pipeline": "tidemill.pipelines.steps",
+    "prepare": "tidemill.monitoring.comparison",
     "set_experiment": "tidemill.sdk.fluent",
     "set_tag": "tidemill.sdk.fluent",
     "set_tags": "tidemill.sdk.fluent",

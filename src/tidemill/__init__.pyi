@@ -1,4 +1,5 @@
 from tidemill.monitoring.comparison import compare as compare
+from tidemill.monitoring.comparison import prepare as prepare
 from tidemill.pipelines.steps import pipeline as pipeline
 from tidemill.pipelines.steps import step as step
 from tidemill.sdk.fluent import active_run as active_run

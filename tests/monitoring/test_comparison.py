@@ -10,8 +10,13 @@ import numpy as np
 import polars as pl
 import pytest
 
+from tidemill.core.errors import Usage
+from tidemill.datasets.errors import UnreadableData
 from tidemill.monitoring import distances
-from tidemill.monitoring.comparison import NotATable, compare
+from tidemill.monitoring.comparison import NotATable, Prepared, compare, prepare
+from tidemill.monitoring.errors import UnreadableReference
+from tidemill.monitoring.measures import measure
+from tidemill.monitoring.sketches import Numbers
 
 GOLDEN = Path(__file__).parent / "golden"
 PEERS: dict[str, Any] = json.loads((GOLDEN / "peers.json").read_text())
@@ -28,15 +33,16 @@ def _values(frame: pl.DataFrame, column: str) -> np.ndarray[Any, Any]:
 def test_distances_of_numbers_equal_the_recorded_ones(column: str) -> None:
     golden = PEERS["scipy"][column]
     usual, now = _values(REFERENCE, column), _values(CURRENT, column)
-    assert distances.kolmogorov_smirnov(usual, now)[0] == pytest.approx(golden["ks"], abs=1e-12)
-    assert distances.wasserstein(usual, now) == pytest.approx(golden["w1"], abs=1e-12)
-    assert distances.normalised_wasserstein(usual, now) == pytest.approx(
+    (found,) = compare(REFERENCE, CURRENT, columns=[column]).columns
+    assert found.distances["kolmogorov_smirnov"] == pytest.approx(golden["ks"], abs=1e-12)
+    assert found.distances["wasserstein"] == pytest.approx(golden["w1"], abs=1e-12)
+    assert found.distances["normalised_wasserstein"] == pytest.approx(
         golden["w1_norm_pop"], abs=1e-9
     )
-    shares = distances.shares_by_tenths(usual, now)
-    assert distances.population_stability(*shares) == pytest.approx(
+    assert found.distances["population_stability"] == pytest.approx(
         golden["psi10_refquantile"], rel=0.02
     )
+    assert distances.kolmogorov_smirnov(usual, now)[0] == pytest.approx(golden["ks"], abs=1e-12)
 
 
 @pytest.mark.parametrize("column", ["grp", "flag"])
@@ -61,12 +67,10 @@ def test_distances_of_chunks_equal_the_peers() -> None:
     for i, golden in enumerate(chunks[:10]):
         part = CURRENT[i * size : (i + 1) * size]
         for column in NUMBERS:
-            shares = distances.shares_in_bins(_values(REFERENCE, column), _values(part, column))
-            for name, value in (
-                ("jensen_shannon", distances.jensen_shannon(*shares)),
-                ("hellinger", distances.hellinger(*shares)),
-            ):
-                assert value == pytest.approx(golden[f"{column}|{name}|value"], abs=1e-9)
+            usual, now = Numbers.of(_values(REFERENCE, column)), Numbers.of(_values(part, column))
+            found = measure(column, usual, now).distances
+            for name in ("jensen_shannon", "hellinger"):
+                assert found[name] == pytest.approx(golden[f"{column}|{name}|value"], abs=1e-9)
 
 
 def test_a_comparison_names_what_moved() -> None:
@@ -84,6 +88,73 @@ def test_pandas_arrow_lazy_and_mapping_tables_give_the_same() -> None:
     assert compare(REFERENCE.to_dict(as_series=False), CURRENT.to_dict()) == expected
     with pytest.raises(NotATable, match="int cannot be read as a table"):
         compare(REFERENCE, 3)
+
+
+def test_relations_of_a_database_are_tables() -> None:
+    duckdb = pytest.importorskip("duckdb")
+    known = [duckdb.from_arrow(f.to_arrow()) for f in (REFERENCE, CURRENT)]
+    assert compare(*known) == compare(REFERENCE, CURRENT)
+
+
+def test_files_and_prepared_references_give_the_same_within_their_error(tmp_path: Path) -> None:
+    exact = {c.column: c for c in compare(REFERENCE, CURRENT).columns}
+    half = REFERENCE.height // 2
+    (tmp_path / "reference").mkdir()
+    REFERENCE[:half].write_parquet(tmp_path / "reference" / "1.parquet", row_group_size=300)
+    REFERENCE[half:].write_parquet(tmp_path / "reference" / "2.parquet")
+    CURRENT.write_parquet(tmp_path / "current.parquet", row_group_size=100)
+    kept = prepare(REFERENCE, points=200).save(tmp_path / "usual.reference")
+    by_files = compare(tmp_path / "reference", str(tmp_path / "current.parquet"))
+    for found in (by_files, compare(Prepared.load(kept), CURRENT)):
+        assert set(found.moved) == {"bmi", "grp", "flag"}
+        for column in found.columns:
+            assert column.effect == pytest.approx(
+                exact[column.column].effect, abs=column.error + 1e-9
+            )
+    assert kept.stat().st_size < 60_000
+    whole = compare(
+        [tmp_path / "reference" / "1.parquet", tmp_path / "reference" / "2.parquet"],
+        CURRENT,
+        exact=True,
+    )
+    assert {c.column: c for c in whole.columns} == exact
+
+
+def test_what_is_no_prepared_reference_is_refused(tmp_path: Path) -> None:
+    kept = prepare(REFERENCE).save(tmp_path / "usual.reference")
+    with pytest.raises(Usage, match="cannot be exact"):
+        compare(Prepared.load(kept), CURRENT, exact=True)
+    with pytest.raises(Usage, match="is a prepared reference"):
+        compare(CURRENT, Prepared.load(kept))
+    content = kept.read_bytes()
+    for damaged in (b"PAR1", content[: len(content) // 2], content[:-1], content + b"1"):
+        kept.write_bytes(damaged)
+        with pytest.raises(UnreadableReference, match=r"usual\.reference cannot be read"):
+            Prepared.load(kept)
+    with pytest.raises(UnreadableReference, match="No such file"):
+        Prepared.load(tmp_path / "none")
+
+
+def test_files_that_are_no_tables_are_refused(tmp_path: Path) -> None:
+    CURRENT.write_parquet(tmp_path / "current.parquet")
+    content = (tmp_path / "current.parquet").read_bytes()
+    (tmp_path / "cut.parquet").write_bytes(content[:-500])
+    (tmp_path / "empty").mkdir()
+    CURRENT.select("age").write_parquet(tmp_path / "narrow.parquet")
+    for source in ("cut.parquet", "none.parquet", "none", "empty"):
+        with pytest.raises(UnreadableData):
+            compare(CURRENT, tmp_path / source)
+    with pytest.raises(UnreadableData, match="has no column"):
+        compare(CURRENT, [tmp_path / "current.parquet", tmp_path / "narrow.parquet"])
+
+
+def test_moments_are_compared_whatever_unit_they_are_stored_in() -> None:
+    days = pl.date_range(pl.date(2013, 1, 1), pl.date(2013, 4, 30), eager=True)
+    usual = {"at": days.cast(pl.Datetime("us")), "day": days}
+    now = {"at": days.cast(pl.Datetime("ms")), "day": days.cast(pl.Datetime("ns"))}
+    found = compare(usual, now)
+    assert [c.effect for c in found.columns] == [0.0, 0.0]
+    assert found.columns[0].reference == "2013-03-01 12:00"
 
 
 def test_whatever_a_column_holds_gives_a_figure_or_a_reason() -> None:

@@ -15,6 +15,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from tidemill.monitoring.columns import is_named, is_ordered, numbers_of
+
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
 QUANTILES = np.arange(1, 20) / 20
@@ -47,14 +49,17 @@ def scale_of(values: pl.Series) -> Scale | None:
         >>> scale_of(pl.Series([0, 0, 0, 1])).marks
         (0.0, 1.0)
     """
-    if _ordered(values.dtype):
-        numbers = _numbers(values)
-        finite = numbers[np.isfinite(numbers)]
+    if is_ordered(values.dtype):
+        ordered = np.sort(numbers_of(values))
+        first, last = np.searchsorted(ordered, -np.inf, "right"), np.searchsorted(ordered, np.inf)
+        finite = ordered[first:last]
         if not len(finite):
             return Scale(True, ())
-        cuts = np.quantile(finite, QUANTILES, method="inverted_cdf")
+        # The smallest value that so many do not exceed: one that exists, so that a value which is
+        # common has an edge of its own.
+        cuts = finite[np.ceil(len(finite) * QUANTILES - 1).astype(np.int64)]
         return Scale(True, tuple(np.unique(cuts).tolist()))
-    if not _named(values.dtype):
+    if not is_named(values.dtype):
         return None
     counts = values.cast(pl.String).drop_nulls().rename("v").value_counts(sort=True)
     ranked = counts.sort(["count", "v"], descending=[True, False])
@@ -108,7 +113,30 @@ class BlockCounts(msgspec.Struct, frozen=True):
         return BlockCounts(self.scale, blocks, counts)
 
 
-def count(values: pl.Series, blocks: pl.Series, scale: Scale) -> BlockCounts:
+class BlockIndex(msgspec.Struct, frozen=True):
+    """Which rows belong to which block; found once for all columns.
+
+    Attributes:
+        blocks: The blocks' numbers, ascending.
+        rows: The position of each row's block among them.
+    """
+
+    blocks: Counts
+    rows: Counts
+
+    @classmethod
+    def of(cls, blocks: pl.Series) -> BlockIndex:
+        """Return the index of a column of block numbers."""
+        numbers = blocks.to_numpy()
+        if len(numbers) and (numbers[1:] >= numbers[:-1]).all():
+            # Rows mostly come in the order of time, where no sorting is needed.
+            begins = np.append(True, numbers[1:] != numbers[:-1])
+            return cls(numbers[begins].astype(np.int64), np.cumsum(begins) - 1)
+        known, rows = np.unique(numbers, return_inverse=True)
+        return cls(known.astype(np.int64), rows)
+
+
+def count(values: pl.Series, blocks: pl.Series | BlockIndex, scale: Scale) -> BlockCounts:
     """Count a column's values by block.
 
     Args:
@@ -116,39 +144,24 @@ def count(values: pl.Series, blocks: pl.Series, scale: Scale) -> BlockCounts:
         blocks: The block of each row.
         scale: The reference's.
     """
+    index = blocks if isinstance(blocks, BlockIndex) else BlockIndex.of(blocks)
     cells = _number_cells(values, scale.marks) if scale.numeric else _name_cells(values, scale)
-    known, rows = np.unique(blocks.to_numpy(), return_inverse=True)
-    flat = np.bincount(rows * scale.cells + cells, minlength=len(known) * scale.cells)
-    return BlockCounts(scale, known.astype(np.int64), flat.reshape(len(known), scale.cells))
+    many = len(index.blocks)
+    flat = np.bincount(index.rows * scale.cells + cells, minlength=many * scale.cells)
+    return BlockCounts(scale, index.blocks, flat.reshape(many, scale.cells))
 
 
 def _number_cells(values: pl.Series, edges: Sequence[float]) -> Counts:
     """Even cells lie between two edges, odd ones are exactly an edge; missing is the last."""
-    numbers = _numbers(values)
+    numbers = numbers_of(values)
     cells = np.searchsorted(edges, numbers, "left") + np.searchsorted(edges, numbers, "right")
     return np.where(np.isnan(numbers), 2 * len(edges) + 1, cells).astype(np.int64)
 
 
 def _name_cells(values: pl.Series, scale: Scale) -> Counts:
     position = {name: i for i, name in enumerate(scale.marks)}
-    if not (_named(values.dtype) or _ordered(values.dtype)):
+    if not (is_named(values.dtype) or is_ordered(values.dtype)):
         return np.full(len(values), scale.cells - 1, dtype=np.int64)
     named = values.cast(pl.String)
     cells = named.replace_strict(position, default=scale.cells - 2, return_dtype=pl.Int64)
     return np.where(named.is_null(), scale.cells - 1, cells).astype(np.int64)
-
-
-def _ordered(dtype: Any) -> bool:
-    return bool(dtype.is_numeric() or dtype.is_temporal() or dtype in (pl.Boolean, pl.Null))
-
-
-def _named(dtype: Any) -> bool:
-    return isinstance(dtype, pl.String | pl.Categorical | pl.Enum)
-
-
-def _numbers(values: pl.Series) -> Floats:
-    if not (_ordered(values.dtype) or _named(values.dtype)):
-        return np.full(len(values), np.nan)
-    plain = values.to_physical() if values.dtype.is_temporal() else values
-    plain = plain.cast(pl.String) if _named(plain.dtype) else plain
-    return plain.cast(pl.Float64, strict=False).fill_null(float("nan")).to_numpy()

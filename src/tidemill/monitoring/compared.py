@@ -24,6 +24,9 @@ class ColumnComparison(msgspec.Struct, frozen=True, kw_only=True):
         marks: Where the curves are read: probabilities (numbers), or the categories.
         curve_reference: Quantiles at the marks, or shares.
         curve: The same now.
+        unseen: The share of values now that the reference does not know; categories only.
+        error: By how much the shares behind the figures can be off, where they were read from
+            sketches; 0 where every value was.
     """
 
     column: str
@@ -39,6 +42,8 @@ class ColumnComparison(msgspec.Struct, frozen=True, kw_only=True):
     marks: tuple[float, ...] | tuple[str, ...]
     curve_reference: tuple[float, ...]
     curve: tuple[float, ...]
+    unseen: float = 0.0
+    error: float = 0.0
 
 
 class ComparedTables(msgspec.Struct, frozen=True, kw_only=True):

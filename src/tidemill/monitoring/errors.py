@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tidemill.core.errors import NotFound, TidemillError
+from tidemill.core.errors import InvalidData, NotFound, TidemillError
 
 
 class MonitoringError(TidemillError):
@@ -11,3 +11,7 @@ class MonitoringError(TidemillError):
 
 class WindowNotFound(MonitoringError, NotFound):
     """The endpoint has no window there."""
+
+
+class UnreadableReference(MonitoringError, InvalidData):
+    """A file cannot be read as a prepared reference."""
