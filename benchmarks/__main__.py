@@ -1,7 +1,8 @@
 """`make bench`: measures start-up, import, memory and the demonstration; writes RESULTS.md.
 
 Everything is measured several times and told as a median. The serving benchmark needs `wrk` and is
-run apart: `python -m benchmarks.serving`.
+run apart: `python -m benchmarks.serving`. So is the comparison of tables with its peers, whose
+environments uv makes: `python -m benchmarks monitoring`.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import runpy
 import statistics
 import subprocess
 import sys
@@ -122,4 +124,7 @@ def ask(serving: str) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:]:
+        runpy.run_module(f"benchmarks.{sys.argv[1]}", run_name="__main__")
+    else:
+        main()

@@ -1,0 +1,1 @@
+"""How fast tables are compared and validated, beside the tools that do the same."""
