@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 import polars as pl
 
-from tidemill.monitoring.blocks import BlockCounts, Floats, count, scale_of
+from tidemill.monitoring.blocks import BlockCounts, BlockIndex, Floats, Scale, count, scale_of
 from tidemill.monitoring.records import ColumnDrift
 
 SPLITS = 300
@@ -141,6 +141,7 @@ class DriftReference:
         self.blocks = blocks.n_unique()
         self.unreadable: list[str] = []
         self._counts: dict[str, BlockCounts] = {}
+        index = BlockIndex.of(blocks)
         for column in columns:
             if column not in rows.columns:
                 continue
@@ -148,7 +149,7 @@ class DriftReference:
             if scale is None:
                 self.unreadable.append(column)
             else:
-                self._counts[column] = count(rows[column], blocks, scale)
+                self._counts[column] = count(rows[column], index, scale)
         self._texts = {c: typical(rows[c]) for c in self._counts}
         self._calibrations: dict[tuple[str, int], Calibration] = {}
         self._seed = seed
@@ -167,18 +168,56 @@ class DriftReference:
                 window in which nothing moved.
             least_effect: The least effect that counts.
         """
-        length = blocks.n_unique()
-        least = max(LEAST_BLOCKS, length + 2)
         if rows.height == 0:
             return (), "Drift cannot be judged, because the window is empty."
+        absent = pl.Series("absent", [None] * rows.height, dtype=pl.Null)
+        windows = {c: rows[c] if c in rows.columns else absent for c in self._counts}
+        index = BlockIndex.of(blocks)
+        counted = {c: count(v, index, self._counts[c].scale) for c, v in windows.items()}
+        return self._compared(
+            counted, {c: typical(v) for c, v in windows.items()}, q=q, least_effect=least_effect
+        )
+
+    def compare_counts(
+        self, counted: dict[str, BlockCounts], *, q: float, least_effect: float
+    ) -> tuple[tuple[ColumnDrift, ...], str]:
+        """Compare a window of which only the counts are known, as `compare` does its rows."""
+        known = {c: w for c, w in counted.items() if w.counts.sum()}
+        if not known:
+            return (), "Drift cannot be judged, because the window is empty."
+        texts = {c: typical_of_counts(w) for c, w in known.items()}
+        return self._compared(known, texts, q=q, least_effect=least_effect)
+
+    def counted(self, rows: pl.DataFrame) -> dict[str, Floats]:
+        """Count rows of one block, column by column, on the reference's scales."""
+        here = pl.Series("block", np.zeros(rows.height, dtype=np.int64))
+        absent = pl.Series("absent", [None] * rows.height, dtype=pl.Null)
+        found = {}
+        for column, scale in self.scales.items():
+            values = rows[column] if column in rows.columns else absent
+            found[column] = count(values, here, scale).counts[0].astype(np.float64)
+        return found
+
+    @property
+    def scales(self) -> dict[str, Scale]:
+        """What each column is counted by."""
+        return {column: known.scale for column, known in self._counts.items()}
+
+    def _compared(
+        self,
+        counted: dict[str, BlockCounts],
+        texts: dict[str, str],
+        *,
+        q: float,
+        least_effect: float,
+    ) -> tuple[tuple[ColumnDrift, ...], str]:
+        length = max((len(w.blocks) for w in counted.values()), default=0)
+        least = max(LEAST_BLOCKS, length + 2)
         if self.blocks < least:
             return (), (
                 f"Drift cannot be judged, because the reference has {self.blocks} blocks of time "
                 f"and a window of {length} needs {least}."
             )
-        absent = pl.Series("absent", [None] * rows.height, dtype=pl.Null)
-        windows = {c: rows[c] if c in rows.columns else absent for c in self._counts}
-        counted = {c: count(v, blocks, self._counts[c].scale) for c, v in windows.items()}
         found = {c: distance(self._calibration(c, length), w) for c, w in counted.items()}
         chosen = benjamini_hochberg([p for p, _ in found.values()], q)
         columns = tuple(
@@ -188,7 +227,7 @@ class DriftReference:
                 effect=effect,
                 drifted=passed and effect >= least_effect,
                 reference=self._texts[column],
-                current=typical(windows[column]),
+                current=texts[column],
                 missing_reference=_missing(self._counts[column]),
                 missing=_missing(counted[column]),
             )
@@ -228,6 +267,30 @@ def typical(values: pl.Series) -> str:
     names = present.cast(pl.String).rename("v")
     top = names.value_counts().sort(["count", "v"], descending=[True, False]).row(0)
     return f"{top[0]} ({top[1] / len(values):.0%})"
+
+
+def typical_of_counts(window: BlockCounts) -> str:
+    """Say what is usual in a window of which only the counts are known.
+
+    The median is told to the nearest edge of the scale, a twentieth of the reference.
+
+    Example:
+        >>> values = pl.Series([1.0, 2.0, 2.0, 3.0])
+        >>> typical_of_counts(count(values, pl.Series([0] * 4), Scale(True, (1.0, 2.0, 3.0))))
+        '2'
+    """
+    counts = window.counts.sum(axis=0)
+    present = int(counts[:-1].sum())
+    if not present or not window.scale.marks:
+        return "nothing" if not present else "unknown"
+    if window.scale.numeric:
+        heights = np.cumsum(counts[:-1])[1::2]
+        place = int(np.searchsorted(heights, present / 2))
+        past = place >= len(window.scale.marks)
+        return f"{'over ' if past else ''}{window.scale.marks[-1 if past else place]:.4g}"
+    top = int(np.argmax(counts[:-1]))
+    name = window.scale.marks[top] if top < len(window.scale.marks) else "other"
+    return f"{name} ({counts[top] / counts.sum():.0%})"
 
 
 def _share_and_scale(

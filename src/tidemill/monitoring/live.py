@@ -28,6 +28,7 @@ from tidemill.monitoring.performance import (
     losses_of,
     sampling_errors,
 )
+from tidemill.monitoring.quality import Quality
 from tidemill.monitoring.reference import Reference, blocks_of
 from tidemill.predictions.reader import FEATURE
 
@@ -71,10 +72,13 @@ class Live:
         if self._estimator is None or rows.height < LEAST_ROWS:
             return {}, {}
         values = {k: v for k, v in self._expected(rows).items() if k in names and np.isfinite(v)}
-        widen = float(np.sqrt(1 + self.holdout.height / rows.height))
+        return values, self.bands(values, rows.height)
+
+    def bands(self, values: dict[str, float], rows: float) -> dict[str, tuple[float, float]]:
+        """Return the sampling bands of metrics that are expected of so many rows."""
+        widen = float(np.sqrt(1 + self.holdout.height / rows))
         margins = {k: _BANDS * self.errors[k] * widen for k in values if k in self.errors}
-        bands = {k: (values[k] - m, values[k] + m) for k, m in margins.items()}
-        return values, bands
+        return {k: (values[k] - m, values[k] + m) for k, m in margins.items()}
 
     @cached_property
     def errors(self) -> dict[str, float]:
@@ -99,6 +103,23 @@ class Live:
         if self._estimator is None:
             return None
         return losses_of(self.signature, rows) - self._expected_losses(rows)
+
+    def expected_quality(self, rows: pl.DataFrame) -> Quality | None:
+        """Return the sums of the quality to be expected of rows without labels."""
+        if self._estimator is None:
+            return None
+        _, predictions, scores = arrays(self.signature, rows)
+        if isinstance(self._estimator, LossEstimator):
+            means = self._estimator.estimate(features_of(rows), predictions.astype(np.float64))
+            each = np.array([means["mae"], means["rmse"] ** 2, means["mape"], np.nan, np.nan])
+            return Quality.of_errors(each * rows.height, rows.height)
+        assert scores is not None
+        chance = self._estimator(scores)
+        if self.signature.task == "binary":
+            yes = self.signature.classes.index(self.signature.positive)
+            chance = np.column_stack([1 - chance, chance] if yes else [chance, 1 - chance])
+        loss = float(self._expected_losses(rows).sum())
+        return Quality.of_classes(self.signature, chance, scores, predictions, loss)
 
     def _learn(self) -> Calibrator | ClassCalibrator | LossEstimator | None:
         if self.holdout.height < LEAST_ROWS:

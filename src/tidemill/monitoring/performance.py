@@ -54,19 +54,34 @@ def intervals(
     Reference: Künsch, The jackknife and the bootstrap for general stationary observations, Annals
     of Statistics 17, 1989; delete-one over blocks.
     """
-    from scipy.stats import t
-
     blocks = rows["block"].unique().sort().to_list()
     if len(blocks) < 3:
         return {}
     parts = [
         metrics_of_rows(signature, rows.filter(pl.col("block") != block), names) for block in blocks
     ]
+    return intervals_of(values, parts, names)
+
+
+def intervals_of(
+    values: dict[str, float], parts: Sequence[dict[str, float]], names: Sequence[str]
+) -> dict[str, tuple[float, float]]:
+    """Return 95% intervals of metrics.
+
+    Args:
+        values: The metrics over all blocks.
+        parts: The metrics without one block, for each; at least three.
+        names: Which metrics.
+    """
+    from scipy.special import stdtrit
+
+    if len(parts) < 3:
+        return {}
     found = {}
     for name in names:
-        error = _jackknife_error([p[name] for p in parts])
-        if np.isfinite(error) and np.isfinite(values[name]):
-            margin = float(t.ppf(0.975, len(blocks) - 1)) * error
+        error = _jackknife_error([p.get(name, float("nan")) for p in parts])
+        if np.isfinite(error) and np.isfinite(values.get(name, float("nan"))):
+            margin = float(stdtrit(len(parts) - 1, 0.975)) * error
             found[name] = (values[name] - margin, values[name] + margin)
     return found
 

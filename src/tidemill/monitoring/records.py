@@ -118,6 +118,56 @@ class WindowReport(msgspec.Struct, frozen=True, kw_only=True):
     found: tuple[FindingKind, ...] = ()
 
 
+class EstimateCheck(msgspec.Struct, frozen=True, kw_only=True):
+    """One metric of one window, estimated and realised.
+
+    Attributes:
+        since: Where the window begins.
+        version: The live version.
+        metric: Which metric.
+        estimated: What was expected without labels.
+        realised: What the labels told.
+        within: Whether the sampling band of the estimate holds the realised figure.
+    """
+
+    since: datetime
+    version: int
+    metric: str
+    estimated: float
+    realised: float
+    within: bool
+
+
+class EstimatorError(msgspec.Struct, frozen=True, kw_only=True):
+    """The error of the estimates of one metric.
+
+    Attributes:
+        metric: Which metric.
+        windows: How many windows have both figures.
+        mean_absolute: The mean distance of estimate and truth.
+        bias: The mean of estimate less truth.
+        within: The share of windows whose band holds the truth.
+    """
+
+    metric: str
+    windows: int
+    mean_absolute: float
+    bias: float
+    within: float
+
+
+class EstimateHistory(msgspec.Struct, frozen=True, kw_only=True):
+    """All windows that have both figures.
+
+    Attributes:
+        checks: One for each window and metric, newest first.
+        errors: One for each metric.
+    """
+
+    checks: tuple[EstimateCheck, ...]
+    errors: tuple[EstimatorError, ...]
+
+
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """Something that a person, or the loop, should know.
 

@@ -16,17 +16,29 @@ from tidemill.core.policy import MonitorPolicy
 from tidemill.core.references import Ref
 from tidemill.journal.service import Journal
 from tidemill.monitoring import store
+from tidemill.monitoring.errors import WindowNotFound
+from tidemill.monitoring.estimate_history import estimate_history
 from tidemill.monitoring.events import FindingRaised, WindowJudged
 from tidemill.monitoring.judgement import Judge
 from tidemill.monitoring.live import Live
+from tidemill.monitoring.past import report_of, version_of
 from tidemill.monitoring.performance import losses_of
-from tidemill.monitoring.records import Finding, FindingKind, VersionEvidence, WindowReport
+from tidemill.monitoring.records import (
+    EstimateHistory,
+    Finding,
+    FindingKind,
+    VersionEvidence,
+    WindowReport,
+)
 from tidemill.monitoring.reference import Reference, blocks_of
+from tidemill.monitoring.state import BlockState, states_of
 from tidemill.predictions.reader import read_labels, read_predictions
 from tidemill.storage.db.engine import Database
 
 ACTOR = "monitoring"
 KEPT_WINDOWS = 4
+MOST_BLOCKS = 1000
+"""How many blocks of time are kept apart beyond the last windows; older ones are joined."""
 References = Callable[[str, int], Reference | None]
 
 
@@ -106,12 +118,72 @@ class Monitor:
             found += self._judge(endpoint, model, version, policy, metrics, *due)
         return found
 
+    def window(
+        self,
+        endpoint: str,
+        *,
+        model: str,
+        policy: MonitorPolicy,
+        since: datetime,
+        until: datetime,
+        version: int | None = None,
+        metrics: Sequence[str] = (),
+    ) -> WindowReport:
+        """Tell of any stretch, however long ago, from the sums of its blocks.
+
+        Whole blocks are told of; those of long ago are joined, so that the stretch may be wider
+        than was asked for, and the report says from when to when it is.
+
+        Args:
+            endpoint: Which.
+            model: The model that it serves.
+            policy: How to judge.
+            since: Where it begins.
+            until: Where it ends, exclusive.
+            version: Whose quality and drift are told; the one with the most answers if left out.
+            metrics: Which metrics; all of the task's where it is empty.
+
+        Raises:
+            WindowNotFound: There is no prediction in the stretch.
+        """
+        length = int(policy.block * 1e6)
+        begin, end = micros(since) // length * length, -(-micros(until) // length) * length
+        with self._db.read() as connection:
+            states = store.read_states(connection, endpoint, model, begin, end)
+            judged = store.read_progress(connection, endpoint).judged or 0
+        fresh = self._rows(endpoint, policy, max(begin, judged), end)
+        known = {(s.version, s.since) for s in states}
+        found = self._states(model, fresh, policy)
+        states += [s for s in found if (s.version, s.since) not in known]
+        chosen = version_of(states, version)
+        if chosen is None:
+            whose = "" if version is None else f" of version {version}"
+            raise WindowNotFound(
+                f"{endpoint} has no predictions{whose} from {since:%Y-%m-%d %H:%M} "
+                f"to {until:%Y-%m-%d %H:%M}.",
+                expected="a stretch with predictions",
+                hint=f"`tidemill monitor windows {endpoint}` lists what was judged.",
+            )
+        return report_of(
+            states,
+            endpoint=endpoint,
+            model=model,
+            version=chosen,
+            live=self._live_version(model, chosen, policy.block),
+            policy=policy,
+            metrics=metrics,
+        )
+
     def windows(
         self, endpoint: str, *, since: datetime | None = None, limit: int | None = None
     ) -> list[WindowReport]:
         """Return windows' reports, newest first."""
         with self._db.read() as connection:
             return store.read_windows(connection, endpoint, since, limit)
+
+    def estimates(self, endpoint: str) -> EstimateHistory:
+        """Return how near the estimates came to what the labels told later."""
+        return estimate_history(self.windows(endpoint))
 
     def findings(self, endpoint: str | None = None, *, limit: int = 100) -> list[Finding]:
         """Return findings, newest first."""
@@ -180,7 +252,9 @@ class Monitor:
         since: int,
         until: int,
     ) -> list[Finding]:
-        report, findings = self._look(endpoint, model, version, policy, metrics, since, until)
+        report, findings, states = self._look(
+            endpoint, model, version, policy, metrics, since, until
+        )
         with self._db.read() as connection:
             progress = store.read_progress(connection, endpoint)
         after = msgspec.structs.replace(progress, judged=until, silent=report.predictions == 0)
@@ -189,7 +263,8 @@ class Monitor:
         def work(connection: Connection) -> None:
             store.forget(connection, endpoint, kept)
             store.set_progress(connection, endpoint, after)
-            self._write(connection, report, findings)
+            store.join_states(connection, endpoint, model, kept, MOST_BLOCKS)
+            self._write(connection, report, findings, states)
 
         self._db.write(work)
         return findings
@@ -207,7 +282,7 @@ class Monitor:
                 if r.model == model and _is_kept(r, reports[0]) and _outdated(connection, r)
             ]
         for known in reversed(changed):
-            report, findings = self._look(
+            report, findings, states = self._look(
                 endpoint,
                 model,
                 known.version,
@@ -218,7 +293,8 @@ class Monitor:
             )
             new = [f for f in findings if f.kind not in known.found]
             told = (*known.found, *(f.kind for f in new))
-            self._db.write(partial(self._write, report=_with(report, told), findings=new))
+            write = partial(self._write, report=_with(report, told), findings=new, states=states)
+            self._db.write(write)
             found += new
         return found
 
@@ -231,9 +307,8 @@ class Monitor:
         metrics: Sequence[str],
         since: int,
         until: int,
-    ) -> tuple[WindowReport, list[Finding]]:
-        with self._db.read() as connection:
-            rows = store.read_rows(connection, endpoint, since, until)
+    ) -> tuple[WindowReport, list[Finding], list[BlockState]]:
+        rows = self._rows(endpoint, policy, since, until)
         judge = Judge(
             endpoint=endpoint,
             model=model,
@@ -244,12 +319,31 @@ class Monitor:
             since=from_micros(since),
             until=from_micros(until),
         )
-        return judge.look(rows.with_columns(blocks_of(rows["time"], policy.block)))
+        report, findings = judge.look(rows)
+        return report, findings, self._states(model, rows, policy)
+
+    def _rows(self, endpoint: str, policy: MonitorPolicy, since: int, until: int) -> pl.DataFrame:
+        with self._db.read() as connection:
+            rows = store.read_rows(connection, endpoint, since, until)
+        return rows.with_columns(blocks_of(rows["time"], policy.block))
+
+    def _states(self, model: str, rows: pl.DataFrame, policy: MonitorPolicy) -> list[BlockState]:
+        """Return the sums of each version's blocks."""
+        found: list[BlockState] = []
+        for version in rows["version"].unique().sort().to_list():
+            live = self._live_version(model, version, policy.block)
+            found += states_of(rows, version, live, int(policy.block * 1e6))
+        return found
 
     def _write(
-        self, connection: Connection, report: WindowReport, findings: Sequence[Finding]
+        self,
+        connection: Connection,
+        report: WindowReport,
+        findings: Sequence[Finding],
+        states: Sequence[BlockState],
     ) -> None:
         store.set_window(connection, report)
+        store.set_states(connection, report.endpoint, report.model, states)
         subject = Ref("endpoint", report.endpoint)
         judged = WindowJudged(
             endpoint=report.endpoint,

@@ -6,6 +6,7 @@ older ones are only in the letterbox, and in the windows' reports.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -31,6 +32,7 @@ from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from tidemill.monitoring.records import WindowReport
+from tidemill.monitoring.state import BlockState, decoded, joined_pairs
 from tidemill.predictions.reader import FEATURE
 from tidemill.predictions.records import Cursor
 from tidemill.storage.db.schema import metadata
@@ -91,6 +93,16 @@ windows = Table(
     Column("endpoint", String(250), primary_key=True),
     Column("since", Moment, primary_key=True),
     Column("report", Record(WindowReport), nullable=False),
+)
+blocks = Table(
+    "monitoring_blocks",
+    metadata,
+    Column("endpoint", String(250), primary_key=True),
+    Column("model", String(250), primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("since", BigInteger, primary_key=True),
+    Column("until", BigInteger, nullable=False),
+    Column("state", LargeBinary, nullable=False),
 )
 _PLAIN = ("id", "time", "key", "version", "role", "status", "latency_us")
 _TYPES: dict[str, Any] = {
@@ -303,6 +315,54 @@ def read_windows(
     if since is not None:
         query = query.where(windows.c.since >= since)
     return list(connection.scalars(query.order_by(windows.c.since.desc()).limit(limit)))
+
+
+def set_states(
+    connection: Connection, endpoint: str, model: str, states: Sequence[BlockState]
+) -> None:
+    """Keep the states of blocks in place of older ones of the same blocks."""
+    for state in states:
+        key = {
+            "endpoint": endpoint,
+            "model": model,
+            "version": state.version,
+            "since": state.since,
+        }
+        connection.execute(delete(blocks).filter_by(**key))
+        connection.execute(insert(blocks), key | {"until": state.until, "state": state.encoded()})
+
+
+def read_states(
+    connection: Connection, endpoint: str, model: str, since: int, until: int
+) -> list[BlockState]:
+    """Return the states of the blocks that begin in a stretch, by time."""
+    query = select(blocks.c.state).where(
+        blocks.c.endpoint == endpoint,
+        blocks.c.model == model,
+        blocks.c.since < until,
+        blocks.c.until > since,
+    )
+    found = connection.scalars(query.order_by(blocks.c.since, blocks.c.version))
+    return [decoded(content) for content in found]
+
+
+def join_states(connection: Connection, endpoint: str, model: str, before: int, most: int) -> None:
+    """Join states of long ago in pairs where there are more than so many.
+
+    Args:
+        connection: To the database.
+        endpoint: Which.
+        model: Which.
+        before: From when on they are kept as they are, since late labels may still change them.
+        most: How many older ones there may be.
+    """
+    here = (blocks.c.endpoint == endpoint, blocks.c.model == model, blocks.c.until <= before)
+    many = connection.scalar(select(func.count()).where(*here)) or 0
+    if many > most:
+        known = connection.scalars(select(blocks.c.state).where(*here)).all()
+        connection.execute(delete(blocks).where(*here))
+        joined = joined_pairs([decoded(content) for content in known], most)
+        set_states(connection, endpoint, model, joined)
 
 
 def _between(endpoint: str, since: int, until: int) -> tuple[Any, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import threading
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
 
 import msgspec
@@ -18,11 +18,12 @@ from tidemill import __version__
 from tidemill.core.errors import Conflict, NotFound, TidemillError, Usage, nearest
 from tidemill.core.events import Fact
 from tidemill.core.ids import is_id
+from tidemill.core.policy import MonitorPolicy
 from tidemill.core.references import Ref
 from tidemill.datasets.records import ColumnProfile, DatasetDiff, DatasetVersion, Snapshot
 from tidemill.home import Home
 from tidemill.loop.records import Decision, Intention, Reproduction, Trace
-from tidemill.monitoring.records import Finding, WindowReport
+from tidemill.monitoring.records import EstimateHistory, Finding, WindowReport
 from tidemill.pipelines.records import PipelineRun
 from tidemill.registry.records import AliasChange, Model, ModelVersion
 from tidemill.serving.records import Deployment, Rollout, Target, Verdict
@@ -212,6 +213,32 @@ class Operations:
         """Windows' reports, newest first."""
         self._home.deployments.get(endpoint)
         return self._home.monitor.windows(endpoint, limit=limit)
+
+    def window(
+        self, endpoint: str, since: str, until: str, version: int | None = None
+    ) -> WindowReport:
+        """What is known of any stretch of an endpoint's predictions."""
+        model = self._home.deployments.get(endpoint).champion.model
+        policy = self._home.policy.models.get(model)
+        begin, end = _moment("since", since), _moment("until", until)
+        if begin >= end:
+            raise BadArgument(
+                f"The stretch from {since} to {until} is empty.", expected="since before until"
+            )
+        return self._home.monitor.window(
+            endpoint,
+            model=model,
+            policy=MonitorPolicy() if policy is None else policy.monitor,
+            since=begin,
+            until=end,
+            version=version,
+            metrics=() if policy is None else policy.metrics,
+        )
+
+    def estimates(self, endpoint: str) -> EstimateHistory:
+        """How near the estimates of quality came to what the labels told."""
+        self._home.deployments.get(endpoint)
+        return self._home.monitor.estimates(endpoint)
 
     def findings(self, endpoint: str | None = None, limit: Limit = 50) -> list[Finding]:
         """What the monitor found, newest first."""
@@ -454,6 +481,17 @@ def call(operations: Operations, name: str, arguments: Mapping[str, Any], *, pos
     except TypeError as error:
         raise BadArgument(f"The operation {name!r}: {error}.") from error
     return method(operations, **converted)
+
+
+def _moment(name: str, text: str) -> datetime:
+    """Read a day or a moment; UTC where it does not say otherwise."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise BadArgument(
+            f"{name} is {text!r}.", expected="a day or a moment, such as 2026-03-01T12:00"
+        ) from error
+    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
 
 
 def operation_names() -> list[str]:

@@ -17,6 +17,17 @@ def register(commands: Any, common: argparse.ArgumentParser) -> None:
     windows.add_argument("endpoint")
     windows.add_argument("--limit", type=int, default=12)
     windows.set_defaults(command=_windows)
+    window = verbs.add_parser("window", parents=[common], help="any stretch, from kept sums")
+    window.add_argument("endpoint")
+    window.add_argument("--since", required=True, help="a day or a moment, UTC")
+    window.add_argument("--until", required=True, help="the same, exclusive")
+    window.add_argument("--version", type=int, help="whose quality; the one that answered most")
+    window.set_defaults(command=_window)
+    estimates = verbs.add_parser(
+        "estimates", parents=[common], help="estimated quality against what labels told"
+    )
+    estimates.add_argument("endpoint")
+    estimates.set_defaults(command=_estimates)
     findings = verbs.add_parser("findings", parents=[common], help="what was found")
     findings.add_argument("endpoint", nargs="?")
     findings.add_argument("--limit", type=int, default=30)
@@ -48,6 +59,62 @@ def _windows(context: Context, given: argparse.Namespace) -> int:
         ]
         names = ("since", "version", "predictions", "labelled", "realised", "estimated", "drifted")
         context.output.table(names, rows)
+    return 0
+
+
+def _window(context: Context, given: argparse.Namespace) -> int:
+    from tidemill.sdk.session import open_session
+
+    asked: dict[str, Any] = {"endpoint": given.endpoint, "since": given.since, "until": given.until}
+    if given.version is not None:
+        asked["version"] = given.version
+    with open_session(context.home) as session:
+        found = session.ask("window", **asked)
+    if not context.output.data(found):
+        context.output.table(
+            ("since", "until", "version", "predictions", "errors", "labelled", "p99"),
+            [
+                (
+                    f"{found.since:%Y-%m-%d %H:%M}",
+                    f"{found.until:%Y-%m-%d %H:%M}",
+                    found.version,
+                    found.predictions,
+                    found.errors,
+                    f"{found.coverage:.0%}",
+                    f"{found.latency_p99_us / 1000:.2f} ms",
+                )
+            ],
+        )
+        known = list(dict.fromkeys([*found.realised, *found.estimated]))
+        rows = [
+            (n, found.realised.get(n), found.intervals.get(n), found.estimated.get(n))
+            for n in known
+        ]
+        context.output.table(("metric", "realised", "95% interval", "estimated"), rows)
+        moved = sorted(found.columns, key=lambda c: -c.effect)
+        drift = [(c.column, c.drifted, c.effect, c.reference, c.current) for c in moved]
+        context.output.table(("column", "drifted", "effect", "usual", "now"), drift)
+        for note in found.notes:
+            context.output.say(note)
+    return 0
+
+
+def _estimates(context: Context, given: argparse.Namespace) -> int:
+    from tidemill.sdk.session import open_session
+
+    with open_session(context.home) as session:
+        found = session.ask("estimates", endpoint=given.endpoint)
+    if not context.output.data(found):
+        rows = [
+            (e.metric, e.windows, e.mean_absolute, e.bias, f"{e.within:.0%}") for e in found.errors
+        ]
+        context.output.table(("metric", "windows", "mean error", "bias", "in band"), rows)
+        checks = [
+            (f"{c.since:%Y-%m-%d}", c.version, c.metric, c.estimated, c.realised, c.within)
+            for c in found.checks
+        ]
+        names = ("since", "version", "metric", "estimated", "realised", "in band")
+        context.output.table(names, checks)
     return 0
 
 

@@ -1,0 +1,149 @@
+"""Tells of any stretch of time from the sums of its blocks, without reading a row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from tidemill.core.clock import from_micros
+from tidemill.core.policy import MonitorPolicy
+from tidemill.monitoring.blocks import BlockCounts
+from tidemill.monitoring.live import Live
+from tidemill.monitoring.performance import LEAST_ROWS, defined, intervals_of
+from tidemill.monitoring.quality import Quality
+from tidemill.monitoring.records import ColumnDrift, WindowReport
+from tidemill.monitoring.state import BlockState, counts_of, latency, total
+
+_Figures = tuple[dict[str, float], dict[str, tuple[float, float]]]
+
+
+def report_of(
+    states: Sequence[BlockState],
+    *,
+    endpoint: str,
+    model: str,
+    version: int,
+    live: Live | None,
+    policy: MonitorPolicy,
+    metrics: Sequence[str],
+) -> WindowReport:
+    """Return what is known of a stretch.
+
+    Args:
+        states: Of its blocks, all versions, at least one.
+        endpoint: Which.
+        model: Which.
+        version: Whose quality and drift are told; the other versions only count.
+        live: What that version is compared with, where it has a reference.
+        policy: How to judge.
+        metrics: Which metrics; all of the task's where none is among them.
+    """
+    mine = [s for s in states if s.version == version]
+    notes: list[str] = []
+    columns = _columns(mine, live, policy, notes)
+    realised, spans = _realised(mine, live, policy, metrics, notes)
+    estimated, bands = _estimated(mine, live, metrics)
+    predictions, errors = sum(s.predictions for s in states), sum(s.errors for s in states)
+    labelled = sum(s.labelled for s in states)
+    newest = max(s.newest_label for s in states)
+    return WindowReport(
+        endpoint=endpoint,
+        model=model,
+        version=version,
+        since=from_micros(min(s.since for s in states)),
+        until=from_micros(max(s.until for s in states)),
+        predictions=predictions,
+        errors=errors,
+        latency_p50_us=latency(states, 0.5),
+        latency_p99_us=latency(states, 0.99),
+        labelled=labelled,
+        coverage=labelled / max(predictions - errors, 1),
+        realised=realised,
+        intervals=spans,
+        estimated=estimated,
+        bands=bands,
+        reference={} if live is None else live.metrics,
+        columns=columns,
+        segments=(),
+        notes=tuple(notes),
+        newest_label=None if newest < 0 else from_micros(newest),
+    )
+
+
+def version_of(states: Sequence[BlockState], wanted: int | None) -> int | None:
+    """Return the version to tell of: the one asked for, or the one with the most predictions."""
+    counts: dict[int, int] = {}
+    for state in states:
+        counts[state.version] = counts.get(state.version, 0) + state.predictions
+    if wanted is not None:
+        return wanted if wanted in counts else None
+    return max(counts, key=lambda v: (counts[v], v), default=None)
+
+
+def _columns(
+    states: Sequence[BlockState], live: Live | None, policy: MonitorPolicy, notes: list[str]
+) -> tuple[ColumnDrift, ...]:
+    if live is None:
+        notes.append("Drift cannot be judged, because the version has no reference.")
+        return ()
+    levels = {"q": policy.drift_q, "least_effect": policy.min_effect}
+    answered = sum(s.predictions - s.errors for s in states)
+    if answered < LEAST_ROWS:
+        notes.append(f"Drift cannot be judged, because the window has {answered} rows.")
+        return ()
+    columns, note = live.drift.compare_counts(counts_of(states, live), **levels)
+    said = [s.answers for s in states if s.answers is not None]
+    scale = live.answers.scales.get("answer")
+    notes += [note] if note else []
+    if scale is not None and said:
+        counts = np.stack(said).astype(np.int64)
+        whole = BlockCounts(scale, np.arange(len(said), dtype=np.int64), counts)
+        answers, note = live.answers.compare_counts({"answer": whole}, **levels)
+        notes += [note.replace("Drift", "Prediction drift", 1)] if note else []
+        moved = [a for a in answers if a.drifted]
+        notes += [f"The answers moved: {a.reference} → {a.current}." for a in moved]
+    return columns
+
+
+def _realised(
+    states: Sequence[BlockState],
+    live: Live | None,
+    policy: MonitorPolicy,
+    metrics: Sequence[str],
+    notes: list[str],
+) -> _Figures:
+    if live is None:
+        return {}, {}
+    known = [s.realised for s in states if s.realised is not None]
+    whole = total(known)
+    answered = sum(s.predictions - s.errors for s in states)
+    labelled = 0 if whole is None else int(whole.many)
+    if whole is None or labelled < LEAST_ROWS:
+        notes.append(
+            f"Quality cannot be judged, because {labelled} predictions of the window are labelled."
+        )
+        return {}, {}
+    if labelled / answered < policy.min_label_coverage:
+        notes.append(
+            f"Quality cannot be judged, because {labelled / answered:.0%} of the predictions are "
+            f"labelled and {policy.min_label_coverage:.0%} are asked for."
+        )
+        return {}, {}
+    values = _chosen(whole.metrics(live.signature), metrics)
+    parts = [(whole - part).metrics(live.signature) for part in known]
+    return defined(values), intervals_of(values, parts, tuple(values))
+
+
+def _estimated(states: Sequence[BlockState], live: Live | None, metrics: Sequence[str]) -> _Figures:
+    known: list[Quality] = [s.expected for s in states if s.expected is not None]
+    whole = total(known)
+    if live is None or whole is None or whole.many < LEAST_ROWS:
+        return {}, {}
+    values = defined(_chosen(whole.metrics(live.signature), metrics))
+    values.pop("calibration_error", None)
+    return values, live.bands(values, whole.many)
+
+
+def _chosen(values: dict[str, float], metrics: Sequence[str]) -> dict[str, float]:
+    return {k: v for k, v in values.items() if k in metrics} or values
