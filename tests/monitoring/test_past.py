@@ -57,6 +57,42 @@ def test_metrics_from_sums_are_those_of_the_rows(task: Task) -> None:
     )
 
 
+def test_averages_and_classes_are_those_of_scikit_learn() -> None:
+    from sklearn.metrics import precision_recall_fscore_support, roc_auc_score
+
+    signature = SIGNATURES["multiclass"]
+    rows = _labelled("multiclass", 4, days=20)
+    truth, said = rows["label"].to_list(), rows["prediction"].to_list()
+    names = list(signature.classes)
+    quality = Quality.realised(signature, rows)
+    averages, classes = quality.averages(signature), quality.by_class(signature)
+    for average in ("micro", "weighted"):
+        known = precision_recall_fscore_support(
+            truth, said, labels=names, average=average, zero_division=np.nan
+        )
+        for name, value in zip(("precision", "recall", "f1"), known[:3], strict=True):
+            assert averages[f"{name}_{average}"] == pytest.approx(value, abs=1e-12), name
+    each = precision_recall_fscore_support(truth, said, labels=names, zero_division=np.nan)
+    for place, name in enumerate(names):
+        assert classes[name]["labelled"] == each[3][place]
+        assert classes[name]["f1"] == pytest.approx(each[2][place], abs=1e-12)
+    scores = np.array(rows["score"].to_list())
+    wanted = roc_auc_score(truth, scores, multi_class="ovr", average="weighted", labels=names)
+    assert averages["roc_auc_weighted"] == pytest.approx(wanted, abs=2e-3)
+
+
+def test_bias_and_pinball_are_those_of_scikit_learn() -> None:
+    from sklearn.metrics import mean_pinball_loss
+
+    rows = _labelled("regression", 5)
+    found = Quality.realised(SIGNATURES["regression"], rows).averages(SIGNATURES["regression"])
+    truth, said = rows["label"].to_numpy(), rows["prediction"].to_numpy()
+    assert found["bias"] == pytest.approx((said - truth).mean(), abs=1e-9)
+    for tenth in (1, 5, 9):
+        wanted = mean_pinball_loss(truth, said, alpha=tenth / 10)
+        assert found[f"pinball_{tenth}0"] == pytest.approx(wanted, abs=1e-9)
+
+
 @pytest.mark.parametrize("task", ["binary", "multiclass"])
 def test_expected_quality_from_sums_is_the_estimate_from_the_rows(task: Task) -> None:
     live = Live(reference_of(rides(np.random.default_rng(0), 30, task=task), task), 86_400.0)

@@ -21,7 +21,7 @@ from tidemill.monitoring.reference import Reference
 from tidemill.monitoring.service import Monitor
 from tidemill.storage.db.engine import Database
 
-from .street import START, Letterbox, reference_of, rides
+from .street import SIGNATURES, START, Letterbox, reference_of, rides
 
 DAY = timedelta(days=1)
 LIVE = START + 30 * DAY
@@ -82,6 +82,12 @@ def test_a_calm_week_gives_figures_and_no_finding(watch: Watch, task: Task) -> N
     assert window.bands[name][0] < window.realised[name] < window.bands[name][1]
     assert {s.value for s in window.segments} == {"north", "south"}
     assert len(window.columns) == 4
+    signature = SIGNATURES[task]
+    assert [c.label for c in window.classes] == [str(c) for c in signature.classes]
+    assert sum(c.labelled for c in window.classes) == (0 if task == "regression" else 840)
+    assert all("f1" in c.intervals for c in window.classes if "f1" in c.metrics)
+    further = {"binary": set(), "multiclass": {"f1_weighted"}, "regression": {"pinball_90"}}
+    assert further[task] <= window.averages.keys() >= window.average_intervals.keys()
 
 
 def test_realised_figures_are_those_of_the_joined_rows(watch: Watch) -> None:

@@ -15,6 +15,7 @@ from tidemill.core.tasks import LOWER_IS_BETTER, improvement, metrics_of
 from tidemill.monitoring.cause import causes
 from tidemill.monitoring.concept import excess, first_change
 from tidemill.monitoring.live import Live, answers_of, features_of
+from tidemill.monitoring.past import detailed
 from tidemill.monitoring.performance import (
     LEAST_ROWS,
     by_segment,
@@ -23,6 +24,7 @@ from tidemill.monitoring.performance import (
     losses_of,
     metrics_of_rows,
 )
+from tidemill.monitoring.quality import Quality
 from tidemill.monitoring.records import (
     Cause,
     ColumnDrift,
@@ -68,6 +70,9 @@ class Judge(msgspec.Struct, frozen=True, kw_only=True):
         columns, answer = self._columns(answered, mine, notes)
         realised, spans, segments = self._realised(mine, labelled, notes)
         live: Live | None = self.live
+        parts = labelled.partition_by("block") if realised and live is not None else []
+        qualities = [Quality.realised(self.live.signature, part) for part in parts]
+        classes, averages, average_spans = detailed(qualities, live)
         estimated, bands = ({}, {}) if live is None else live.estimate(mine, self._names)
         newest: int | None = answered["arrived"].max()  # type: ignore[assignment]
         report = WindowReport(
@@ -89,6 +94,9 @@ class Judge(msgspec.Struct, frozen=True, kw_only=True):
             reference={} if live is None else live.metrics,
             columns=columns,
             segments=segments,
+            classes=classes,
+            averages=averages,
+            average_intervals=average_spans,
             notes=tuple(notes),
             newest_label=None if newest is None else from_micros(newest),
         )

@@ -111,7 +111,8 @@ class Live:
         _, predictions, scores = arrays(self.signature, rows)
         if isinstance(self._estimator, LossEstimator):
             means = self._estimator.estimate(features_of(rows), predictions.astype(np.float64))
-            each = np.array([means["mae"], means["rmse"] ** 2, means["mape"], np.nan, np.nan])
+            unknown = [np.nan] * 3
+            each = np.array([means["mae"], means["rmse"] ** 2, means["mape"], *unknown])
             return Quality.of_errors(each * rows.height, rows.height)
         assert scores is not None
         chance = self._estimator(scores)

@@ -12,7 +12,7 @@ from tidemill.monitoring.blocks import BlockCounts
 from tidemill.monitoring.live import Live
 from tidemill.monitoring.performance import LEAST_ROWS, defined, intervals_of
 from tidemill.monitoring.quality import Quality
-from tidemill.monitoring.records import ColumnDrift, WindowReport
+from tidemill.monitoring.records import ClassQuality, ColumnDrift, WindowReport
 from tidemill.monitoring.state import BlockState, counts_of, latency, total
 
 _Figures = tuple[dict[str, float], dict[str, tuple[float, float]]]
@@ -43,6 +43,8 @@ def report_of(
     notes: list[str] = []
     columns = _columns(mine, live, policy, notes)
     realised, spans = _realised(mine, live, policy, metrics, notes)
+    qualities = [s.realised for s in mine if s.realised is not None] if realised else []
+    classes, averages, average_spans = detailed(qualities, live)
     estimated, bands = _estimated(mine, live, metrics)
     predictions, errors = sum(s.predictions for s in states), sum(s.errors for s in states)
     labelled = sum(s.labelled for s in states)
@@ -66,9 +68,45 @@ def report_of(
         reference={} if live is None else live.metrics,
         columns=columns,
         segments=(),
+        classes=classes,
+        averages=averages,
+        average_intervals=average_spans,
         notes=tuple(notes),
         newest_label=None if newest < 0 else from_micros(newest),
     )
+
+
+def detailed(
+    qualities: Sequence[Quality], live: Live | None
+) -> tuple[tuple[ClassQuality, ...], dict[str, float], dict[str, tuple[float, float]]]:
+    """Return quality by class, the further figures, and their 95% intervals.
+
+    Args:
+        qualities: Of the blocks of a stretch.
+        live: The version.
+    """
+    whole = total(qualities)
+    if whole is None or live is None:
+        return (), {}, {}
+    signature = live.signature
+    rest = [whole - part for part in qualities]
+    averages = whole.averages(signature)
+    spans = intervals_of(averages, [r.averages(signature) for r in rest], tuple(averages))
+    if signature.task == "regression":
+        return (), defined(averages), spans
+    without = [r.by_class(signature) for r in rest]
+    classes = tuple(
+        ClassQuality(
+            label=label,
+            labelled=int(values["labelled"]),
+            metrics=defined({n: v for n, v in values.items() if n != "labelled"}),
+            intervals=intervals_of(
+                values, [w[label] for w in without], [n for n in values if n != "labelled"]
+            ),
+        )
+        for label, values in whole.by_class(signature).items()
+    )
+    return classes, defined(averages), spans
 
 
 def version_of(states: Sequence[BlockState], wanted: int | None) -> int | None:

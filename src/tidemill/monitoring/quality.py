@@ -29,7 +29,7 @@ class Quality(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         many: How many rows.
         sums: Classes: log loss and squared distance of the probabilities. Numbers: absolute,
-            squared and relative error, label and squared label.
+            squared and relative error, label, squared label, and error with its sign.
         confusion: How often each class was said of each, shape (true, said); classes only.
         ranks: For each class that is ranked, how many rows of the others and of it have scores in
             each bin, shape (classes, 2, bins).
@@ -51,7 +51,7 @@ class Quality(msgspec.Struct, frozen=True, kw_only=True):
             error = np.abs(said - truth)
             least = np.finfo(np.float64).eps
             relative = error / np.maximum(np.abs(truth), least)
-            each = [error, error**2, relative, truth, truth**2]
+            each = [error, error**2, relative, truth, truth**2, said - truth]
             return cls.of_errors(np.array([e.sum() for e in each]), len(truth))
         assert scores is not None
         places = class_positions(signature, labels)
@@ -131,10 +131,56 @@ class Quality(msgspec.Struct, frozen=True, kw_only=True):
         values["brier"] = float(self.sums[1] / self.many)
         return values
 
+    def by_class(self, signature: Signature) -> dict[str, dict[str, float]]:
+        """Return the metrics of each class against the rest, and how often it came: `labelled`.
+
+        For binary models only the positive one has scores, so that the other has none of the areas.
+        """
+        found = {}
+        for place, label in enumerate(signature.classes):
+            binary = signature.task == "binary"
+            if binary and label != signature.positive:
+                values = self._counted(place)
+            else:
+                values = self._of_class(place, 0 if binary else place)
+            found[str(label)] = {"labelled": float(self.confusion[place].sum()), **values}
+        return found
+
+    def averages(self, signature: Signature) -> dict[str, float]:
+        """Return the task's further figures: NaN where one is not defined.
+
+        For more than two classes: `_micro` is over all decisions, each class against the rest;
+        `_weighted` is the mean over the classes by how often they came. For numbers: the mean error
+        with its sign, and the pinball loss, by which an answer below the truth costs the share that
+        the name tells, one above it the rest.
+
+        Reference: Koenker and Bassett, Regression quantiles, Econometrica 46, 1978; Sokolova and
+        Lapalme, A systematic analysis of performance measures for classification tasks,
+        Information Processing and Management 45, 2009.
+        """
+        if not self.many or signature.task == "binary":
+            return {}
+        if signature.task == "regression":
+            absolute, signed = float(self.sums[0]), float(self.sums[5])
+            under, over = (absolute - signed) / 2, (absolute + signed) / 2
+            pinball = {
+                f"pinball_{tenth}0": (tenth / 10 * under + (1 - tenth / 10) * over) / self.many
+                for tenth in (1, 5, 9)
+            }
+            return {"bias": signed / self.many, **pinball}
+        each = [self._of_class(k, k) for k in range(len(signature.classes))]
+        weights = self.confusion.sum(axis=1)
+        weighted = {f"{n}_weighted": _weighted([e[n] for e in each], weights) for n in each[0]}
+        area, precision = _areas(self.ranks.sum(axis=0))
+        # Of rows with one label and one answer each, what one class misses another gets wrongly.
+        right = float(np.trace(self.confusion) / self.many)
+        micro = {f"{n}_micro": right for n in ("precision", "recall", "f1")}
+        return {**micro, "roc_auc_micro": area, "average_precision_micro": precision, **weighted}
+
     def _of_numbers(self) -> dict[str, float]:
         if not self.many:
             return {}
-        absolute, squared, relative, total, squares = self.sums.tolist()
+        absolute, squared, relative, total, squares, _ = self.sums.tolist()
         spread = squares - total**2 / self.many
         values = {
             "mae": absolute / self.many,
@@ -146,16 +192,21 @@ class Quality(msgspec.Struct, frozen=True, kw_only=True):
         return values
 
     def _of_class(self, place: int, rank: int) -> dict[str, float]:
-        right = self.confusion[place, place]
-        true, said = self.confusion[place].sum(), self.confusion[:, place].sum()
         area, precision = _areas(self.ranks[rank])
+        return {
+            **self._counted(place),
+            "roc_auc": area,
+            "average_precision": precision,
+            "calibration_error": _ratio(float(np.abs(self.tenths[rank]).sum()), self.many),
+        }
+
+    def _counted(self, place: int) -> dict[str, float]:
+        right = float(self.confusion[place, place])
+        true, said = float(self.confusion[place].sum()), float(self.confusion[:, place].sum())
         return {
             "precision": _ratio(right, said),
             "recall": _ratio(right, true),
             "f1": _ratio(2 * right, true + said),
-            "roc_auc": area,
-            "average_precision": precision,
-            "calibration_error": _ratio(float(np.abs(self.tenths[rank]).sum()), self.many),
         }
 
     def _combined(self, other: Quality, sign: float) -> Quality:
@@ -194,6 +245,12 @@ def _areas(ranks: Floats) -> tuple[float, float]:
     steps = np.diff(false, prepend=0.0), np.append(0.0, true[:-1])
     area = float((steps[0] * (steps[1] + true) / 2).sum() / (true[-1] * false[-1]))
     return area, precision
+
+
+def _weighted(values: list[float], weights: Floats) -> float:
+    each = np.array(values)
+    known = ~np.isnan(each) & (weights > 0)
+    return float(np.average(each[known], weights=weights[known])) if known.any() else float("nan")
 
 
 def _mean_of_defined(values: list[float]) -> float:

@@ -54,6 +54,22 @@ class SegmentQuality(msgspec.Struct, frozen=True, kw_only=True):
     metrics: dict[str, float]
 
 
+class ClassQuality(msgspec.Struct, frozen=True, kw_only=True):
+    """Quality on one class against the rest.
+
+    Attributes:
+        label: Which class.
+        labelled: How many labelled rows are of it.
+        metrics: What is defined for it.
+        intervals: For each, the ends of its 95% interval, where there are enough blocks.
+    """
+
+    label: str
+    labelled: int
+    metrics: dict[str, float]
+    intervals: dict[str, tuple[float, float]]
+
+
 class Cause(msgspec.Struct, frozen=True, kw_only=True):
     """A column's part in a change of quality.
 
@@ -90,6 +106,9 @@ class WindowReport(msgspec.Struct, frozen=True, kw_only=True):
         reference: The version's metrics on the rows that it was judged by.
         columns: How far each column moved; empty where that cannot be judged.
         segments: Quality by segment.
+        classes: Quality by class, for classifiers.
+        averages: Further figures: micro and weighted means over classes, bias and pinball loss.
+        average_intervals: For each, the ends of its 95% interval.
         notes: What could not be judged, and why.
         newest_label: When the newest label that it counts arrived.
         found: The kinds of findings that it gave.
@@ -113,6 +132,9 @@ class WindowReport(msgspec.Struct, frozen=True, kw_only=True):
     reference: dict[str, float]
     columns: tuple[ColumnDrift, ...]
     segments: tuple[SegmentQuality, ...]
+    classes: tuple[ClassQuality, ...] = ()
+    averages: dict[str, float] = {}
+    average_intervals: dict[str, tuple[float, float]] = {}
     notes: tuple[str, ...] = ()
     newest_label: datetime | None = None
     found: tuple[FindingKind, ...] = ()
