@@ -116,6 +116,9 @@ def test_another_law_is_concept_drift_and_not_a_shift_of_the_inputs(
     found = {f.kind: f for f in watch.look(LIVE + 8 * DAY)}
     assert "drift" not in found
     assert "the relation of features and label has changed" in found["concept"].message
+    seen = {n for n in found["concept"].numbers if n.startswith("noticed")}
+    assert seen >= {"noticed", "noticed.page-hinkley"}
+    assert ("noticed.hddm-a" in seen) == (task != "regression")
     if task != "regression":
         assert "no shift of a column explains it" in found["performance"].message
 

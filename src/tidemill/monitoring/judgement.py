@@ -14,12 +14,14 @@ from tidemill.core.policy import MonitorPolicy
 from tidemill.core.tasks import LOWER_IS_BETTER, improvement, metrics_of
 from tidemill.monitoring.cause import causes
 from tidemill.monitoring.concept import excess, first_change
+from tidemill.monitoring.detectors import witnesses
 from tidemill.monitoring.live import Live, answers_of, features_of
 from tidemill.monitoring.past import detailed
 from tidemill.monitoring.performance import (
     LEAST_ROWS,
     by_segment,
     defined,
+    errors_of,
     intervals,
     losses_of,
     metrics_of_rows,
@@ -295,6 +297,8 @@ class Judge(msgspec.Struct, frozen=True, kw_only=True):
         if change is None:
             return None
         noticed = ordered["time"][change.index - len(usual)]
+        wrong = [errors_of(live.signature, rows) for rows in (live.holdout, ordered)]
+        seen = witnesses(np.concatenate(wrong), np.concatenate([usual, now]), known=len(usual))
         return self._finding(
             "concept",
             "critical",
@@ -306,6 +310,7 @@ class Judge(msgspec.Struct, frozen=True, kw_only=True):
                 "excess": growth,
                 "p": p_value,
                 "noticed": float(noticed),
+                **{f"noticed.{name}": float(ordered["time"][at]) for name, at in seen.items()},
             },
         )
 

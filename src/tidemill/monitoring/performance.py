@@ -160,6 +160,14 @@ def losses_of(signature: Signature, rows: pl.DataFrame) -> Floats:
     return np.asarray(-np.log(np.clip(likelihood, 1e-15, 1.0)))
 
 
+def errors_of(signature: Signature, rows: pl.DataFrame) -> Floats:
+    """Return which labelled rows were answered wrongly, 1 or 0; nothing for regression."""
+    if signature.task == "regression":
+        return np.zeros(0)
+    labels, predictions = _array(rows["label"]), _array(rows["prediction"])
+    return np.asarray(labels != predictions, dtype=np.float64)
+
+
 def arrays(
     signature: Signature, rows: pl.DataFrame
 ) -> tuple[NDArray[Any], NDArray[Any], Floats | None]:
