@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from tidemill.monitoring.blocks import BlockCounts, count
 from tidemill.monitoring.drift import DriftReference
 
 DAYS, ROWS = 30, 300
@@ -149,3 +150,58 @@ def test_a_week_of_twelve_columns_takes_well_under_a_tenth_of_a_second() -> None
         known.compare(window, window["block"], q=0.01, least_effect=0.05)
         took.append(time.perf_counter() - began)
     assert min(took) < 0.1
+
+
+def _counts(known: DriftReference, rows: pl.DataFrame) -> dict[str, BlockCounts]:
+    return {c: count(rows[c], rows["block"], scale) for c, scale in known.scales.items()}
+
+
+def _weeks(rng: np.random.Generator, many: int, **shift: float) -> list[pl.DataFrame]:
+    return [_stream(rng, 7, rows=100, **shift) for _ in range(many)]
+
+
+def _longer(known: DriftReference, weeks: list[pl.DataFrame]) -> list[dict[str, BlockCounts]]:
+    """The week before the last, and the three before it, as `compare` takes them."""
+    numbered = [w.with_columns(block=w["block"] + 7 * i) for i, w in enumerate(weeks)]
+    return [_counts(known, pl.concat(numbered[-many:])) for many in (1, 3)]
+
+
+def test_longer_stretches_keep_the_false_alarm_rate() -> None:
+    """At q = 0.05 at most one window in twenty may alarm, the first of a stream or a later one."""
+    alarms = 0
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        reference = _stream(rng, 60, rows=100)
+        known = DriftReference(reference, reference["block"], reference.columns[:-1])
+        *before, week = _weeks(rng, 4)
+        columns, _ = known.compare(
+            week, week["block"], q=Q, least_effect=0.0, earlier=_longer(known, before)
+        )
+        alarms += any(c.drifted for c in columns)
+    assert alarms / 60 <= Q + 3 * np.sqrt(Q * (1 - Q) / 60)
+
+
+def test_a_small_shift_that_lasts_is_found_sooner_by_longer_stretches() -> None:
+    alone = together = 0
+    for seed in range(20):
+        rng = np.random.default_rng(1000 + seed)
+        reference = _stream(rng, 60, rows=100)
+        known = DriftReference(reference, reference["block"], reference.columns[:-1])
+        *before, week = _weeks(rng, 4, n0=1.1)
+        for earlier in ([], _longer(known, before)):
+            columns, _ = known.compare(week, week["block"], q=Q, least_effect=0.05, earlier=earlier)
+            hit = any(c.drifted and c.column == "n0" for c in columns)
+            together += hit if earlier else 0
+            alone += 0 if earlier else hit
+    assert together >= alone + 4
+
+
+def test_a_column_that_is_back_in_its_place_does_not_alarm_for_the_past() -> None:
+    rng = np.random.default_rng(5)
+    reference = _stream(rng, 60, rows=300)
+    known = DriftReference(reference, reference["block"], reference.columns[:-1])
+    before = [_stream(rng, 7, rows=300, n0=4.0) for _ in range(3)]
+    week = reference.filter(pl.col("block") < 49)
+    blocks = (week["block"] // 7).rename("block")
+    columns, _ = known.compare(week, blocks, q=Q, least_effect=0.3, earlier=_longer(known, before))
+    assert not any(c.drifted for c in columns)

@@ -155,7 +155,13 @@ class DriftReference:
         self._seed = seed
 
     def compare(
-        self, rows: pl.DataFrame, blocks: pl.Series, *, q: float, least_effect: float
+        self,
+        rows: pl.DataFrame,
+        blocks: pl.Series,
+        *,
+        q: float,
+        least_effect: float,
+        earlier: Sequence[dict[str, BlockCounts]] = (),
     ) -> tuple[tuple[ColumnDrift, ...], str]:
         """Compare a window; return the columns, or why that cannot be judged.
 
@@ -167,6 +173,9 @@ class DriftReference:
             q: The false-discovery rate across columns; also the chance of any false alarm in a
                 window in which nothing moved.
             least_effect: The least effect that counts.
+            earlier: Counts of stretches just before the window. Each is judged together with it,
+                so that a small shift that lasts is noticed; the chance of a false alarm stays what
+                it is, since a column's p-value is multiplied by the number of lengths tried.
         """
         if rows.height == 0:
             return (), "Drift cannot be judged, because the window is empty."
@@ -175,7 +184,11 @@ class DriftReference:
         index = BlockIndex.of(blocks)
         counted = {c: count(v, index, self._counts[c].scale) for c, v in windows.items()}
         return self._compared(
-            counted, {c: typical(v) for c, v in windows.items()}, q=q, least_effect=least_effect
+            counted,
+            {c: typical(v) for c, v in windows.items()},
+            q=q,
+            least_effect=least_effect,
+            earlier=earlier,
         )
 
     def compare_counts(
@@ -210,6 +223,7 @@ class DriftReference:
         *,
         q: float,
         least_effect: float,
+        earlier: Sequence[dict[str, BlockCounts]] = (),
     ) -> tuple[tuple[ColumnDrift, ...], str]:
         length = max((len(w.blocks) for w in counted.values()), default=0)
         least = max(LEAST_BLOCKS, length + 2)
@@ -218,7 +232,8 @@ class DriftReference:
                 f"Drift cannot be judged, because the reference has {self.blocks} blocks of time "
                 f"and a window of {length} needs {least}."
             )
-        found = {c: distance(self._calibration(c, length), w) for c, w in counted.items()}
+        tried = {c: self._tried(c, w, earlier, least_effect) for c, w in counted.items()}
+        found = {c: (p_value, effect) for c, (p_value, effect, _) in tried.items()}
         chosen = benjamini_hochberg([p for p, _ in found.values()], q)
         columns = tuple(
             ColumnDrift(
@@ -230,10 +245,34 @@ class DriftReference:
                 current=texts[column],
                 missing_reference=_missing(self._counts[column]),
                 missing=_missing(counted[column]),
+                blocks=tried[column][2],
             )
             for (column, (p_value, effect)), passed in zip(found.items(), chosen, strict=True)
         )
         return columns, self._unreadable()
+
+    def _tried(
+        self,
+        column: str,
+        window: BlockCounts,
+        earlier: Sequence[dict[str, BlockCounts]],
+        least_effect: float,
+    ) -> tuple[float, float, int]:
+        """Return the p-value and effect of a column over the most telling length, and that length.
+
+        A longer stretch tells nothing of the window where the column is back in its place there.
+        """
+        many = len(window.blocks)
+        alone = distance(self._calibration(column, many), window)
+        stretches = [e[column] for e in earlier if column in e]
+        wholes = [_after(s, window) for s in stretches]
+        wholes = [w for w in wholes if len(w.blocks) * 2 <= self.blocks]
+        found = [(*alone, many)]
+        if alone[1] >= least_effect / 2:
+            lengths = ((len(w.blocks), w) for w in wholes)
+            found += [(*distance(self._calibration(column, n), w), n) for n, w in lengths]
+        p_value, effect, length = min(found)
+        return min(1.0, p_value * (1 + len(wholes))), effect, length
 
     def _unreadable(self) -> str:
         named = ", ".join(f"`{c}`" for c in self.unreadable)
@@ -310,6 +349,12 @@ def _share_and_scale(
     many = chosen.sum(axis=1)[:, None]
     deviation = np.sqrt(np.maximum(squares, 0.0) * many / np.maximum(many - 1, 1))
     return share, np.maximum(deviation, floor)
+
+
+def _after(earlier: BlockCounts, window: BlockCounts) -> BlockCounts:
+    """Return both as one stretch; blocks are told apart by place, whatever their numbers."""
+    counts = np.concatenate([earlier.counts, window.counts])
+    return BlockCounts(window.scale, np.arange(len(counts), dtype=np.int64), counts)
 
 
 def _missing(counts: BlockCounts) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -12,6 +13,7 @@ import polars as pl
 from tidemill.core.clock import from_micros
 from tidemill.core.policy import MonitorPolicy
 from tidemill.core.tasks import LOWER_IS_BETTER, improvement, metrics_of
+from tidemill.monitoring.blocks import BlockCounts
 from tidemill.monitoring.cause import causes
 from tidemill.monitoring.concept import excess, first_change
 from tidemill.monitoring.detectors import witnesses
@@ -46,7 +48,19 @@ Measured = tuple[dict[str, float], dict[str, tuple[float, float]], tuple[Segment
 
 
 class Judge(msgspec.Struct, frozen=True, kw_only=True):
-    """What a window is judged by."""
+    """What a window is judged by.
+
+    Attributes:
+        endpoint: Which endpoint.
+        model: The model that it serves.
+        version: The live version.
+        policy: How to judge.
+        metrics: Which metrics; the first is the one that is watched.
+        live: What the version is compared with, where it has a reference.
+        since: Where the window begins.
+        until: Where it ends, exclusive.
+        earlier: Counts of the stretches just before it, as `DriftReference.compare` takes them.
+    """
 
     endpoint: str
     model: str
@@ -56,6 +70,7 @@ class Judge(msgspec.Struct, frozen=True, kw_only=True):
     live: Any
     since: datetime
     until: datetime
+    earlier: Sequence[dict[str, BlockCounts]] = ()
 
     def look(self, rows: pl.DataFrame) -> tuple[WindowReport, list[Finding]]:
         """Measure a window.
@@ -122,7 +137,9 @@ class Judge(msgspec.Struct, frozen=True, kw_only=True):
             notes.append(f"Drift cannot be judged, because the window has {rows.height} rows.")
             return (), None
         levels = {"q": self.policy.drift_q, "least_effect": self.policy.min_effect}
-        columns, note = self.live.drift.compare(features_of(rows), rows["block"], **levels)
+        columns, note = self.live.drift.compare(
+            features_of(rows), rows["block"], earlier=self.earlier, **levels
+        )
         notes += [note] if note else []
         if mine.height < LEAST_ROWS:
             return columns, None

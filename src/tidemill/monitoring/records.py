@@ -33,6 +33,8 @@ class ColumnDrift(msgspec.Struct, frozen=True, kw_only=True):
         current: What it is in the window.
         missing_reference: The usual share of missing values.
         missing: The share in the window.
+        blocks: Over how many blocks it was the most telling: the window's, or longer ones that end
+            with it.
     """
 
     column: str
@@ -43,6 +45,7 @@ class ColumnDrift(msgspec.Struct, frozen=True, kw_only=True):
     current: str
     missing_reference: float
     missing: float
+    blocks: int = 0
 
 
 class SegmentQuality(msgspec.Struct, frozen=True, kw_only=True):

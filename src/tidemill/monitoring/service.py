@@ -31,7 +31,7 @@ from tidemill.monitoring.records import (
     WindowReport,
 )
 from tidemill.monitoring.reference import Reference, blocks_of
-from tidemill.monitoring.state import BlockState, states_of
+from tidemill.monitoring.state import LONGER, BlockState, states_of, stretches_before
 from tidemill.predictions.reader import read_labels, read_predictions
 from tidemill.storage.db.engine import Database
 
@@ -309,15 +309,23 @@ class Monitor:
         until: int,
     ) -> tuple[WindowReport, list[Finding], list[BlockState]]:
         rows = self._rows(endpoint, policy, since, until)
+        live = self._live_version(model, version, policy.block)
+        reach = max(LONGER) - 1
+        with self._db.read() as connection:
+            states = store.read_states(
+                connection, endpoint, model, since - reach * (until - since), since
+            )
+        mine = [s for s in states if s.version == version]
         judge = Judge(
             endpoint=endpoint,
             model=model,
             version=version,
             policy=policy,
             metrics=tuple(metrics),
-            live=self._live_version(model, version, policy.block),
+            live=live,
             since=from_micros(since),
             until=from_micros(until),
+            earlier=() if live is None else stretches_before(mine, live, since, until - since),
         )
         report, findings = judge.look(rows)
         return report, findings, self._states(model, rows, policy)

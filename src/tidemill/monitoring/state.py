@@ -25,6 +25,9 @@ Floats = NDArray[np.float64]
 LATENCIES = np.unique(np.round(np.logspace(0, 8, 161)))
 """Edges of the bins of latency, in microseconds; each is a ninth wider than the one before."""
 
+LONGER = (2, 4)
+"""Stretches of so many windows are judged for drift beside each window alone."""
+
 
 class BlockState(msgspec.Struct, frozen=True, kw_only=True):
     """The sums of one version's predictions in one block.
@@ -150,6 +153,26 @@ def counts_of(states: Sequence[BlockState], live: Live) -> dict[str, BlockCounts
         if known:
             numbers = np.arange(len(known), dtype=np.int64)
             found[name] = BlockCounts(scale, numbers, np.stack(known).astype(np.int64))
+    return found
+
+
+def stretches_before(
+    states: Sequence[BlockState], live: Live, since: int, length: int
+) -> list[dict[str, BlockCounts]]:
+    """Return the counts before a window that make longer stretches with it.
+
+    Args:
+        states: What is known of the time before, of the window's version.
+        live: The version.
+        since: Where the window begins.
+        length: How long it is.
+    """
+    found = []
+    for windows in LONGER:
+        begin = since - (windows - 1) * length
+        inside = [s for s in states if begin <= s.since and s.until <= since]
+        if inside and inside[0].since < begin + length:
+            found.append(counts_of(inside, live))
     return found
 
 
