@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 
 from tidemill.monitoring.blocks import BlockCounts, BlockIndex, Floats, Scale, count, scale_of
-from tidemill.monitoring.records import ColumnDrift
+from tidemill.monitoring.records import ColumnDrift, JointDrift
 
 SPLITS = 300
 LEAST_BLOCKS = 8
@@ -123,6 +123,34 @@ def benjamini_hochberg(p_values: Sequence[float], q: float) -> list[bool]:
             last = rank
     passed = set(order[:last])
     return [i in passed for i in range(len(p_values))]
+
+
+def decided(
+    columns: Sequence[ColumnDrift],
+    joint: Sequence[JointDrift],
+    *,
+    q: float,
+    least_effect: float,
+) -> tuple[tuple[ColumnDrift, ...], tuple[JointDrift, ...]]:
+    """Return which single columns and which columns together count, as one family of tests.
+
+    Args:
+        columns: Of a window.
+        joint: Of the same window.
+        q: The false-discovery rate across all of them.
+        least_effect: The least effect that counts.
+    """
+    chosen = benjamini_hochberg([*(c.p_value for c in columns), *(j.p_value for j in joint)], q)
+    many = len(columns)
+    alone = (
+        msgspec.structs.replace(c, drifted=passed and c.effect >= least_effect)
+        for c, passed in zip(columns, chosen[:many], strict=True)
+    )
+    together = (
+        msgspec.structs.replace(j, drifted=passed and j.effect >= least_effect)
+        for j, passed in zip(joint, chosen[many:], strict=True)
+    )
+    return tuple(alone), tuple(together)
 
 
 class DriftReference:

@@ -17,6 +17,7 @@ from tidemill.monitoring.blocks import BlockCounts
 from tidemill.monitoring.cause import causes
 from tidemill.monitoring.concept import excess, first_change
 from tidemill.monitoring.detectors import witnesses
+from tidemill.monitoring.drift import decided
 from tidemill.monitoring.live import Live, answers_of, features_of
 from tidemill.monitoring.past import detailed
 from tidemill.monitoring.performance import (
@@ -34,6 +35,7 @@ from tidemill.monitoring.records import (
     ColumnDrift,
     Finding,
     FindingKind,
+    JointDrift,
     SegmentQuality,
     Severity,
     WindowReport,
@@ -85,6 +87,7 @@ class Judge(msgspec.Struct, frozen=True, kw_only=True):
         labelled = mine.filter(pl.col("label").is_not_null())
         notes: list[str] = []
         columns, answer = self._columns(answered, mine, notes)
+        columns, joint = self._joint(answered, columns)
         realised, spans, segments = self._realised(mine, labelled, notes)
         live: Live | None = self.live
         parts = labelled.partition_by("block") if realised and live is not None else []
@@ -110,6 +113,7 @@ class Judge(msgspec.Struct, frozen=True, kw_only=True):
             bands=bands,
             reference={} if live is None else live.metrics,
             columns=columns,
+            joint=joint,
             segments=segments,
             classes=classes,
             averages=averages,
@@ -148,6 +152,18 @@ class Judge(msgspec.Struct, frozen=True, kw_only=True):
         )
         notes += [note.replace("Drift", "Prediction drift", 1)] if note else []
         return columns, said[0] if said else None
+
+    def _joint(
+        self, rows: pl.DataFrame, columns: tuple[ColumnDrift, ...]
+    ) -> tuple[tuple[ColumnDrift, ...], tuple[JointDrift, ...]]:
+        """Compare columns together, and decide of all tests at once."""
+        if not columns:
+            return (), ()
+        found = self.live.joint(
+            features_of(rows), rows["block"], multivariate=self.policy.multivariate
+        )
+        q, least = self.policy.drift_q, self.policy.min_effect
+        return decided(columns, found, q=q, least_effect=least)
 
     def _realised(self, mine: pl.DataFrame, labelled: pl.DataFrame, notes: list[str]) -> Measured:
         if self.live is None:
@@ -198,7 +214,7 @@ class Judge(msgspec.Struct, frozen=True, kw_only=True):
     def _drift(self, report: WindowReport) -> Finding | None:
         moved = sorted((c for c in report.columns if c.drifted), key=lambda c: -c.effect)
         if not moved:
-            return None
+            return self._together(report)
         named = "; ".join(_movement(c) for c in moved[:MOST_NAMED])
         more = f" and {len(moved) - MOST_NAMED} more" if len(moved) > MOST_NAMED else ""
         many = "column" if len(moved) == 1 else "columns"
@@ -212,6 +228,31 @@ class Judge(msgspec.Struct, frozen=True, kw_only=True):
                 **{f"p.{c.column}": c.p_value for c in moved[:8]},
             },
             columns=tuple(c.column for c in moved),
+        )
+
+    def _together(self, report: WindowReport) -> Finding | None:
+        """Say that columns moved together where none did by itself."""
+        moved = [j for j in report.joint if j.drifted]
+        if not moved:
+            return None
+        first = min(moved, key=lambda j: j.p_value)
+        named = ", ".join(f"`{c}`" for c in first.columns[:MOST_NAMED])
+        more = f" and {len(first.columns) - MOST_NAMED} more" * (len(first.columns) > MOST_NAMED)
+        said = (
+            f"a classifier tells their rows from the usual ones (area {first.current:.2f})"
+            if first.method == "classifier"
+            else f"their relations hold less (error {first.usual:.3g} → {first.current:.3g})"
+        )
+        return self._finding(
+            "drift",
+            "warning",
+            f"No single column moved, but {named}{more} did together: {said}.",
+            numbers={
+                "false_alarms_per_30_days": self.policy.drift_q * _MONTH / self.policy.window,
+                **{f"joint.{j.method}": j.current for j in moved},
+                **{f"joint.{j.method}.p": j.p_value for j in moved},
+            },
+            columns=first.columns,
         )
 
     def _answers(self, answer: ColumnDrift | None) -> Finding | None:

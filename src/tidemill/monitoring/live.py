@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from tidemill.models.records import Signature
 from tidemill.monitoring.drift import DriftReference
+from tidemill.monitoring.encoding import is_embedding, is_vector
 from tidemill.monitoring.estimation import (
     Calibrator,
     ClassCalibrator,
@@ -19,6 +20,7 @@ from tidemill.monitoring.estimation import (
     expected_class_losses,
     expected_log_losses,
 )
+from tidemill.monitoring.joint import DomainClassifier, Reconstruction
 from tidemill.monitoring.loss_estimation import LossEstimator
 from tidemill.monitoring.performance import (
     LEAST_ROWS,
@@ -29,6 +31,7 @@ from tidemill.monitoring.performance import (
     sampling_errors,
 )
 from tidemill.monitoring.quality import Quality
+from tidemill.monitoring.records import JointDrift
 from tidemill.monitoring.reference import Reference, blocks_of
 from tidemill.predictions.reader import FEATURE
 
@@ -51,7 +54,11 @@ class Live:
         self.metrics = {k: v for k, v in reference.metrics.items() if np.isfinite(v)}
         rows = _shaped(reference, block)
         names = [c.name for c in self.signature.features]
-        self.drift = DriftReference(features_of(rows), rows["block"], names)
+        features = features_of(rows)
+        self._rows, self._names = rows, names
+        self._vectors = [n for n in names if n in features.columns and is_vector(features[n])]
+        single = [n for n in names if n not in self._vectors or not is_embedding(features[n].dtype)]
+        self.drift = DriftReference(features, rows["block"], single)
         held = rows.filter(pl.col("split") == "holdout", pl.col("prediction").is_not_null())
         self.holdout = held.filter(pl.col("label").is_not_null())
         self.losses = (
@@ -60,6 +67,35 @@ class Live:
         self.answers = DriftReference(answers_of(self.signature, held), held["block"], ["answer"])
         self._estimator = self._learn()
         self._noise: dict[str, float] = {}
+
+    def joint(
+        self, rows: pl.DataFrame, blocks: pl.Series, *, multivariate: bool
+    ) -> list[JointDrift]:
+        """Compare a window's columns together: their relations, embeddings and text.
+
+        Args:
+            rows: The window's features.
+            blocks: The block of each row.
+            multivariate: Whether a classifier over all columns is asked too, which takes seconds.
+        """
+        watched: list[Reconstruction | DomainClassifier] = [self._reconstruction, *self._each]
+        if multivariate:
+            watched.append(self._classifier)
+        found = [w.compare(rows, blocks) for w in watched]
+        return [f for f in found if f is not None]
+
+    @cached_property
+    def _reconstruction(self) -> Reconstruction:
+        return Reconstruction(features_of(self._rows), self._rows["block"], self._names)
+
+    @cached_property
+    def _each(self) -> list[DomainClassifier]:
+        features = features_of(self._rows)
+        return [DomainClassifier(features, self._rows["block"], [n]) for n in self._vectors]
+
+    @cached_property
+    def _classifier(self) -> DomainClassifier:
+        return DomainClassifier(features_of(self._rows), self._rows["block"], self._names)
 
     def estimate(
         self, rows: pl.DataFrame, names: Sequence[str]

@@ -48,6 +48,30 @@ class ColumnDrift(msgspec.Struct, frozen=True, kw_only=True):
     blocks: int = 0
 
 
+class JointDrift(msgspec.Struct, frozen=True, kw_only=True):
+    """How far columns moved together.
+
+    Attributes:
+        method: `reconstruction` by principal components, or a `classifier` that tells rows apart.
+        columns: Which columns.
+        p_value: The chance of such a figure where nothing moved.
+        effect: The relative change of the reconstruction's error, or by how much better than by
+            chance rows are told apart, 0 to 1.
+        usual: The figure where nothing moved: a mean error, or an area under the ROC curve.
+        current: What it is in the window.
+        drifted: Whether it counts, after correction for the number of tests and with the least
+            effect that matters.
+    """
+
+    method: Literal["reconstruction", "classifier"]
+    columns: tuple[str, ...]
+    p_value: float
+    effect: float
+    usual: float
+    current: float
+    drifted: bool = False
+
+
 class SegmentQuality(msgspec.Struct, frozen=True, kw_only=True):
     """Quality on the rows that share a value."""
 
@@ -108,6 +132,7 @@ class WindowReport(msgspec.Struct, frozen=True, kw_only=True):
         bands: For each, the ends of its sampling band: three standard errors each way.
         reference: The version's metrics on the rows that it was judged by.
         columns: How far each column moved; empty where that cannot be judged.
+        joint: How far columns moved together.
         segments: Quality by segment.
         classes: Quality by class, for classifiers.
         averages: Further figures: micro and weighted means over classes, bias and pinball loss.
@@ -134,6 +159,7 @@ class WindowReport(msgspec.Struct, frozen=True, kw_only=True):
     bands: dict[str, tuple[float, float]] = {}
     reference: dict[str, float]
     columns: tuple[ColumnDrift, ...]
+    joint: tuple[JointDrift, ...] = ()
     segments: tuple[SegmentQuality, ...]
     classes: tuple[ClassQuality, ...] = ()
     averages: dict[str, float] = {}

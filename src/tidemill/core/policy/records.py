@@ -125,6 +125,7 @@ class MonitorPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         min_effect: The least effect (KS or total variation distance) that counts as drift.
         performance_drop: The least fall of the watched metric below its reference that counts.
         label_delay: How long after a prediction its label is expected at the latest, in seconds.
+        multivariate: Whether a classifier is asked, too, to tell each window from the reference.
     """
 
     window: Span = 7 * 86400.0
@@ -135,6 +136,7 @@ class MonitorPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     min_effect: Share = 0.05
     performance_drop: Annotated[float, Meta(ge=0)] = 0.02
     label_delay: Seconds = 86400.0
+    multivariate: bool = False
 
 
 class ServingPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
