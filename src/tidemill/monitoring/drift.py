@@ -61,10 +61,10 @@ def calibrate(reference: BlockCounts, length: int, seed: int = 0) -> Calibration
     floor = 1.0 / (4.0 * max(typical, 1.0))
     draws = np.random.default_rng(seed).random((SPLITS, many))
     inside = (np.argsort(np.argsort(draws, axis=1), axis=1) < length).astype(np.float64)
-    drawn, _ = _share_and_scale(levels, rows, inside, floor)
+    drawn, spread_of_drawn = _share_and_scale(levels, rows, inside, floor)
     rest, spread_of_rest = _share_and_scale(levels, rows, 1 - inside, floor)
-    width = math.sqrt(1 / length + 1 / (many - length))
-    null = (np.abs(drawn - rest) / (spread_of_rest * width)).max(axis=1)
+    width = _variance(spread_of_rest, spread_of_drawn, length, many - length)
+    null = (np.abs(drawn - rest) / np.sqrt(width)).max(axis=1)
     spread = max(float(null.std(ddof=1)) * math.sqrt(6) / math.pi, 1e-6)
     mean, scale = _share_and_scale(levels, rows, np.ones((1, many)), floor)
     return Calibration(
@@ -80,7 +80,9 @@ def calibrate(reference: BlockCounts, length: int, seed: int = 0) -> Calibration
 def distance(calibration: Calibration, window: BlockCounts) -> tuple[float, float]:
     """Return the chance of such a distance where nothing moved, and the size of the effect.
 
-    A window with fewer rows a block than the reference is judged with the noise that this adds.
+    A window with fewer rows a block than the reference is judged with the noise that this adds. One
+    whose own blocks differ more than the reference's is judged by how they differ: a single odd day
+    does not make a drift.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -98,7 +100,11 @@ def distance(calibration: Calibration, window: BlockCounts) -> tuple[float, floa
     length = rows.sum() ** 2 / (rows**2).sum()
     noise = calibration.mean * (1 - calibration.mean)
     fewer = max(0.0, length / rows.sum() - 1 / calibration.rows)
-    variance = calibration.scale**2 * (1 / length + 1 / calibration.blocks) + noise * fewer / length
+    floor = 1.0 / (4.0 * max(calibration.rows, 1.0))
+    chosen = np.ones((1, len(rows)))
+    _, spread = _share_and_scale(window.levels(), rows, chosen, floor)
+    variance = _variance(calibration.scale, spread[0], length, calibration.blocks)
+    variance = variance + noise * fewer / length
     gaps = np.abs(mean - calibration.mean)
     statistic = float((gaps / np.sqrt(variance)).max())
     p_value = -math.expm1(-math.exp(-(statistic - calibration.location) / calibration.spread))
@@ -358,6 +364,18 @@ def typical_of_counts(window: BlockCounts) -> str:
     top = int(np.argmax(counts[:-1]))
     name = window.scale.marks[top] if top < len(window.scale.marks) else "other"
     return f"{name} ({counts[top] / counts.sum():.0%})"
+
+
+def _variance(usual: Floats, own: Floats, length: float, blocks: float) -> Floats:
+    """Return the variance of the difference of a window's share and the reference's.
+
+    Args:
+        usual: The deviation between the reference's blocks.
+        own: The deviation between the window's blocks.
+        length: The window's blocks.
+        blocks: The reference's.
+    """
+    return np.asarray(np.maximum(usual, own) ** 2 / length + usual**2 / blocks)
 
 
 def _share_and_scale(
