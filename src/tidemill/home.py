@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from tidemill.core.clock import Clock, SystemClock
+from tidemill.core.digest import canonical
 from tidemill.core.errors import Conflict, NotFound, TidemillError
 from tidemill.core.ids import Ids
 from tidemill.core.policy import Policy, ServingPolicy
@@ -22,6 +23,7 @@ from tidemill.core.references import Ref
 from tidemill.journal.service import Journal
 from tidemill.lineage.service import Lineage
 from tidemill.storage.blobs.local import LocalBlobs
+from tidemill.storage.blobs.records import TreeEntry
 from tidemill.storage.blobs.trees import get_tree
 from tidemill.storage.db.engine import Database
 from tidemill.storage.lock import OwnerLock
@@ -344,6 +346,18 @@ class Home:
         folder = self.path / "bundles" / bundle
         get_tree(self.blobs, bundle, folder)
         return folder
+
+    def unpack_code(self, digest: str) -> Path:
+        """Return a folder with the code that a run was made of."""
+        folder = self.path / "code" / digest
+        get_tree(self.blobs, digest, folder)
+        return folder
+
+    def artifacts_folder(self, run_id: str, prefix: str) -> Path:
+        """Return a folder with a run's artifacts below a path, written out."""
+        known = self.tracking.artifacts(run_id, prefix)
+        entries = [TreeEntry(a.path, a.digest, a.size) for a in known]
+        return self.unpack_code(self.blobs.put(canonical(entries)).digest)
 
     def _reference(self, model: str, version: int) -> Reference | None:
         from tidemill.monitoring.reference import read_reference

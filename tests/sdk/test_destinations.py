@@ -66,7 +66,7 @@ def _run(script: Path, *arguments: str, **environment: str) -> tuple[str, str]:
         [sys.executable, "-W", "ignore", str(script), *arguments],
         capture_output=True,
         text=True,
-        env={**os.environ, **environment},
+        env={**os.environ, "TIDEMILL_CAPTURE": "0", **environment},
         check=False,
         timeout=60,
     )
@@ -138,6 +138,7 @@ def test_a_server_that_goes_away_in_the_middle_loses_nothing(
 ) -> None:
     home = tmp_path / "home"
     monkeypatch.setenv("TIDEMILL_HOME", str(home))
+    monkeypatch.setenv("TIDEMILL_CAPTURE", "0")
     server = Server(home)
     run = tm.start_run(run_name="patient")
     tm.log_metric("m", 1.0, step=1)

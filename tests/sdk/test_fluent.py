@@ -24,6 +24,7 @@ from tidemill.tracking.records import Metric, Param, Tag
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "home"
     monkeypatch.setenv("TIDEMILL_HOME", str(folder))
+    monkeypatch.setenv("TIDEMILL_CAPTURE", "0")
     return folder
 
 

@@ -397,7 +397,31 @@ def _start(
     session = _Session(home, RunHandle(active, info), outer, install(active))
     _SESSION.set(session)
     atexit.register(session.finish_at_exit)
+    if outer is None and run_id is None and os.environ.get("TIDEMILL_CAPTURE") != "0":
+        _capture(session.handle)
     return session.handle
+
+
+def _capture(run: RunHandle) -> None:
+    """Keep what the program is, so that its run can be made again."""
+    from tidemill.sdk import capture
+
+    run.log_bytes(capture.environment_lock().encode(), capture.LOCK)
+    tags = {"mlflow.source.name": capture.script(), "mlflow.source.type": "LOCAL"}
+    code = capture.captured(Path.cwd())
+    if code is not None:
+        known = {
+            "mlflow.source.git.commit": code.commit,
+            "mlflow.source.git.branch": code.branch,
+            "tidemill.code.root": code.root,
+            "tidemill.code.left-out": " ".join(code.left_out),
+        }
+        tags |= {key: value for key, value in known.items() if value}
+        if code.patch:
+            run.log_bytes(code.patch, capture.PATCH)
+        for name, path in code.untracked.items():
+            run.log_file(path, f"{capture.UNTRACKED}/{name}")
+    run.set_tags(tags)
 
 
 def _new(name: str | None, parent: str | None, tags: dict[str, str]) -> NewRun:

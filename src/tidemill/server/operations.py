@@ -176,6 +176,15 @@ class Operations:
         """A run's artifacts."""
         return self._home.tracking.artifacts(id)
 
+    def run_files(self, id: str, prefix: str) -> str:
+        """The folder with a run's artifacts below a path, written out."""
+        return str(self._home.artifacts_folder(id, prefix))
+
+    def run_sources(self, id: str) -> str | None:
+        """The folder with the code that a pipeline's run was made of, if it is one."""
+        digest = self._home.tracking.get(id).tags.get("tidemill.code")
+        return None if digest is None else str(self._home.unpack_code(digest))
+
     def datasets(self) -> list[DatasetVersion]:
         """The newest version of every dataset."""
         found = (self._home.datasets.latest(name) for name in self._home.datasets.names())

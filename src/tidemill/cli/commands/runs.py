@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
 
 def register(commands: Any, common: argparse.ArgumentParser) -> None:
     """Add the commands of this group."""
-    group = commands.add_parser("runs", help="runs: list, show, logs, compare, sync")
+    group = commands.add_parser("runs", help="runs: list, show, logs, code, compare, sync")
     verbs = group.add_subparsers(metavar="VERB", required=True)
     show_all = verbs.add_parser("list", parents=[common], help="the newest runs")
     show_all.add_argument("--limit", type=int, default=20)
@@ -26,6 +27,11 @@ def register(commands: Any, common: argparse.ArgumentParser) -> None:
     compare = verbs.add_parser("compare", parents=[common], help="runs side by side")
     compare.add_argument("runs", nargs="+")
     compare.set_defaults(command=_compare)
+    code = verbs.add_parser("code", parents=[common], help="write out the code of a run")
+    code.add_argument("run", help="its id, or the beginning of it")
+    code.add_argument("--out", type=Path, required=True, help="an empty folder")
+    code.add_argument("--repository", type=Path, help="a clone that has the commit")
+    code.set_defaults(command=_code)
     sync = verbs.add_parser("sync", parents=[common], help="upload what was logged offline")
     sync.set_defaults(command=_sync)
 
@@ -71,6 +77,17 @@ def _logs(context: Context, given: argparse.Namespace) -> int:
         text = session.ask("run_log", id=given.run.removeprefix("run:"), step=given.step)
     if not context.output.data(text):
         context.output.write(text.rstrip("\n"))
+    return 0
+
+
+def _code(context: Context, given: argparse.Namespace) -> int:
+    from tidemill.cli.sources import write_code
+    from tidemill.sdk.session import open_session
+
+    with open_session(context.home) as session:
+        written = write_code(session, given.run.removeprefix("run:"), given.out, given.repository)
+    if not context.output.data(written):
+        context.output.write(f"{written.files} files in {written.folder}")
     return 0
 
 
