@@ -7,6 +7,7 @@ for a trainer.
 from __future__ import annotations
 
 import random
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -107,6 +108,8 @@ class Home:
         self.blobs = LocalBlobs(path / "blobs")
         self.journal = Journal(self.db, clock, self.ids)
         self.lineage = Lineage(self.db, clock)
+        self.surroundings: Callable[[str], Mapping[str, str]] = lambda _: {}
+        """Returns the variables that a pipeline's steps find, by the id of their run."""
 
     @classmethod
     def open(
@@ -228,6 +231,7 @@ class Home:
             self.journal,
             self.clock,
             self.path / "runs",
+            surroundings=self._surround,
         )
 
     @cached_property
@@ -358,6 +362,9 @@ class Home:
         known = self.tracking.artifacts(run_id, prefix)
         entries = [TreeEntry(a.path, a.digest, a.size) for a in known]
         return self.unpack_code(self.blobs.put(canonical(entries)).digest)
+
+    def _surround(self, run_id: str) -> Mapping[str, str]:
+        return self.surroundings(run_id)
 
     def _reference(self, model: str, version: int) -> Reference | None:
         from tidemill.monitoring.reference import read_reference

@@ -49,6 +49,7 @@ class Pipelines:
         clock: Dates everything.
         folder: Where logs and scratch files of runs lie.
         executor: Where isolated steps run; one of its own where it is left out.
+        surroundings: Returns variables for the processes of a run's steps, by the run's id.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class Pipelines:
         folder: Path,
         *,
         executor: ProcessExecutor | None = None,
+        surroundings: Callable[[str], Mapping[str, str]] = lambda _: {},
     ) -> None:
         self._db = db
         self._blobs = blobs
@@ -71,6 +73,8 @@ class Pipelines:
         self._clock = clock
         self._folder = folder
         self._executor = executor or ProcessExecutor()
+        self._surroundings = surroundings
+        self._under_way: set[str] = set()
 
     @cached_property
     def _environment(self) -> str:
@@ -115,6 +119,34 @@ class Pipelines:
         Returns:
             The run, whatever became of it; `status` and `error` say.
         """
+        self._under_way.add(run_id)
+        try:
+            return self._run(
+                name, nodes, run_id, actor, experiment, arguments, code, code_digest, tags, cause,
+                on_progress, fresh,
+            )  # fmt: skip
+        finally:
+            self._under_way.discard(run_id)
+
+    def is_under_way(self, run_id: str) -> bool:
+        """Tell whether a run is being run here at this moment."""
+        return run_id in self._under_way
+
+    def _run(
+        self,
+        name: str,
+        nodes: list[Node],
+        run_id: str,
+        actor: str,
+        experiment: str | None,
+        arguments: Any,
+        code: Path | None,
+        code_digest: str,
+        tags: Mapping[str, str] | None,
+        cause: str | None,
+        on_progress: Progress | None,
+        fresh: bool,
+    ) -> PipelineRun:
         experiment_id = self._tracking.experiment(experiment or name).id
         tracked = self._tracking.start_run(
             experiment_id, actor=actor, run_id=run_id, tags=tags, cause=cause, name=""
@@ -327,6 +359,7 @@ class _Execution:
             blobs=str(self._owner._blobs_folder),
             path=() if self._code is None else (str(self._code),),
             run_id=self._run.id,
+            environment=dict(self._owner._surroundings(self._run.id)),
         )
         result = self._owner._executor.run(
             job, folder, timeout=self._node.step.timeout, on_logged=self._logged

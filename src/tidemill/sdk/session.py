@@ -13,6 +13,7 @@ from tidemill.core.errors import NotFound
 from tidemill.home import DEFAULT, POLICY, Home
 from tidemill.server.encoding import decode, encode
 from tidemill.server.operations import Operations, call, changing, result_type
+from tidemill.server.steps import steps_door
 
 
 class NoHome(NotFound):
@@ -92,5 +93,5 @@ def open_session(folder: Path | None = None) -> Iterator[Session]:
         yield Session(HttpTransport(address), path)
         return
     inside = (path.parent / POLICY).exists()
-    with Home.open(path, create=inside) as home:
+    with Home.open(path, create=inside) as home, steps_door(home):
         yield Session(LocalTransport(home), path)

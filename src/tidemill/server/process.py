@@ -17,6 +17,7 @@ from tidemill.home import Home
 from tidemill.server.app import LOCAL, create_app
 from tidemill.server.mlflow.door import MlflowDoor
 from tidemill.server.operations import Operations
+from tidemill.server.steps import for_mlflow
 
 logger = logging.getLogger(__name__)
 TICK_SECONDS = 30.0
@@ -69,6 +70,7 @@ def serve(
         listening = _listen(host, port)
         address = _url(host, listening.getsockname()[1])
         home.lock.announce(address)
+        home.surroundings = lambda run_id: for_mlflow(home, address, run_id)
         server = _server(create_app(operations, mlflow=mlflow_door(home)))
 
         def rest() -> None:
@@ -113,7 +115,18 @@ class _Companion(threading.Thread):
 
 def mlflow_door(home: Home) -> MlflowDoor:
     """Return the door for MLflow's clients into a home."""
-    return MlflowDoor(home.tracking, home.logged_models, home.registry, home.catalogue, home.blobs)
+
+    def is_under_way(run_id: str) -> bool:
+        return home.pipelines.is_under_way(run_id)
+
+    return MlflowDoor(
+        home.tracking,
+        home.logged_models,
+        home.registry,
+        home.catalogue,
+        home.blobs,
+        is_under_way=is_under_way,
+    )
 
 
 def _server(app: Any) -> uvicorn.Server:

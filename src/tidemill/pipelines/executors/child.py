@@ -55,6 +55,7 @@ def run_job(folder: Path) -> None:
     os.dup2(log, 2)
     job = msgspec.json.decode((folder / JOB).read_bytes(), type=Job)
     sys.path[:0] = job.path
+    os.environ.update(job.environment)
     _keep_temporary_files_in(job.scratch)
     blobs = LocalBlobs(Path(job.blobs))
     try:

@@ -22,6 +22,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         path: Folders that come first on the child's module path.
         run_id: The tracking run that is active in it.
         scratch: A folder for temporary files, removed when the child has ended.
+        environment: Variables that are set in the child.
     """
 
     function: str
@@ -30,6 +31,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     path: tuple[str, ...]
     run_id: str
     scratch: str = ""
+    environment: dict[str, str] = {}
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):

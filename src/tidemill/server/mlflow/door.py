@@ -71,6 +71,7 @@ class MlflowDoor:
         registry: Registered models and their versions.
         catalogue: What people write about them.
         blobs: Where bundles lie.
+        is_under_way: Tells whether a pipeline is running a run, whose end is not for others to say.
     """
 
     def __init__(
@@ -80,8 +81,9 @@ class MlflowDoor:
         registry: Registry,
         catalogue: Catalogue,
         blobs: BlobStore,
+        is_under_way: Callable[[str], bool] = lambda _: False,
     ) -> None:
-        rooms = Rooms(tracking, models, registry, catalogue, blobs)
+        rooms = Rooms(tracking, models, registry, catalogue, blobs, is_under_way)
         self._artifacts = rooms.artifacts
         self._routes = routes(rooms)
         self._openers = openers(rooms)

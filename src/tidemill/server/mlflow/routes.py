@@ -73,6 +73,7 @@ class Rooms:
         registry: Registered models and their versions.
         catalogue: What people write about them.
         blobs: Where bundles lie.
+        is_under_way: Tells whether a pipeline is running a run.
     """
 
     def __init__(
@@ -82,9 +83,10 @@ class Rooms:
         registry: Registry,
         catalogue: Catalogue,
         blobs: BlobStore,
+        is_under_way: Callable[[str], bool] = lambda _: False,
     ) -> None:
         self.experiments = Experiments(tracking)
-        self.runs = Runs(tracking, self.experiments)
+        self.runs = Runs(tracking, self.experiments, is_under_way)
         self.plots = Plots(tracking)
         self.models = Models(models, self.experiments)
         sources = Sources(tracking, models, registry, self.runs)

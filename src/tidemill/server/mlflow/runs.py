@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from datetime import datetime
 from typing import Any, get_args
@@ -159,11 +159,18 @@ class Runs:
     Args:
         tracking: The room.
         experiments: Finds experiments.
+        is_under_way: Tells whether a pipeline is running a run, whose end is the pipeline's to say.
     """
 
-    def __init__(self, tracking: Tracking, experiments: Experiments) -> None:
+    def __init__(
+        self,
+        tracking: Tracking,
+        experiments: Experiments,
+        is_under_way: Callable[[str], bool] = lambda _: False,
+    ) -> None:
         self._tracking = tracking
         self._experiments = experiments
+        self._is_under_way = is_under_way
 
     def create(self, request: CreateRun) -> Answer:
         experiment = self._experiments.known(request.experiment_id or "0")
@@ -185,10 +192,12 @@ class Runs:
         run_id = self.exact(request.run)
         if request.status and request.status not in get_args(RunStatus):
             raise wrong(request.status, "status")
+        free = not self._is_under_way(run_id)
+        ended = request.end_time
         run = self._tracking.update_run(
             run_id,
-            status=request.status or None,  # type: ignore[arg-type]
-            ended=None if request.end_time is None else _moment(request.end_time),
+            status=(request.status or None) if free else None,  # type: ignore[arg-type]
+            ended=None if ended is None or not free else _moment(ended),
             name=request.run_name[:500] or None,
             actor=ACTOR,
         )
