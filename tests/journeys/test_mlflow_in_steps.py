@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from tidemill.core.references import Ref
 from tidemill.home import Home
 
 ROOT = Path(__file__).parents[2]
