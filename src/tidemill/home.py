@@ -31,6 +31,7 @@ from tidemill.storage.lock import OwnerLock
 
 if TYPE_CHECKING:
     from tidemill.datasets.service import Datasets
+    from tidemill.exchange.mlflow.importing import MlflowImport
     from tidemill.loop.controller import Controller
     from tidemill.loop.reproduction import Reproducer
     from tidemill.loop.rollouts import Rollouts
@@ -217,6 +218,20 @@ class Home:
         from tidemill.registry.catalogue import Catalogue
 
         return Catalogue(self.db, self.journal, self.lineage, self.clock)
+
+    @cached_property
+    def mlflow_import(self) -> MlflowImport:
+        """What brings an MLflow across."""
+        from tidemill.exchange.mlflow.importing import MlflowImport
+        from tidemill.registry.intake import RegistryIntake
+        from tidemill.tracking.intake import Intake
+
+        return MlflowImport(
+            Intake(self.db, self.journal, self.ids),
+            RegistryIntake(self.db, self.journal, self.lineage),
+            self.blobs,
+            self.journal,
+        )
 
     @cached_property
     def pipelines(self) -> Pipelines:

@@ -34,6 +34,7 @@ GROUPS = (
     "monitor",
     "loop",
     "predict",
+    "moving",
     "system",
     "config",
 )

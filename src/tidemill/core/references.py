@@ -29,6 +29,7 @@ KINDS = (
     "environment",
     "code",
     "blob",
+    "source",
 )
 _NAME = re.compile(r"[^\s@:\x00-\x1f](?:[^\s@\x00-\x1f]| (?! |$)){0,249}")
 

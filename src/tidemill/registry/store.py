@@ -197,6 +197,14 @@ def next_number(connection: Connection, model: str) -> int:
     return highest + 1
 
 
+def raise_number(connection: Connection, model: str, number: int) -> None:
+    """See to it that no number up to this one is given out."""
+    highest = connection.scalar(select(numbers.c.highest).filter_by(model=model)) or 0
+    if number > highest:
+        connection.execute(delete(numbers).filter_by(model=model))
+        connection.execute(insert(numbers), {"model": model, "highest": number})
+
+
 def set_tags(
     connection: Connection, model: str, version: int | None, tags: Mapping[str, str]
 ) -> None:

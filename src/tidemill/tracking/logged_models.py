@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from sqlalchemy import ColumnElement, Connection, delete, insert, select, update
 
@@ -131,7 +131,7 @@ class LoggedModels:
 
         def work(connection: Connection) -> None:
             _model(connection, model_id)
-            self._touch(connection, model_id, lifecycle="deleted")
+            self._touch(connection, model_id, lifecycle="deleted", deleted=self._clock.now())
 
         self._db.write(work)
 
@@ -275,7 +275,7 @@ class LoggedModels:
         each = delete(table).filter_by(model_id=model_id).where(table.c.path.in_(gone))
         return self._db.write(lambda c: c.execute(each).rowcount)
 
-    def _touch(self, connection: Connection, model_id: str, **changes: str) -> None:
+    def _touch(self, connection: Connection, model_id: str, **changes: Any) -> None:
         row = {"updated": self._clock.now()} | changes
         connection.execute(update(model_store.models).filter_by(id=model_id), row)
 

@@ -21,6 +21,7 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True):
         created: When.
         updated: When it was last changed.
         lifecycle: `active` or `deleted`.
+        deleted: When it was deleted, if it is.
         artifact_location: Where its artifacts are said to be; nothing for the usual place.
         tags: By key.
     """
@@ -30,6 +31,7 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True):
     created: datetime
     updated: datetime
     lifecycle: Lifecycle = "active"
+    deleted: datetime | None = None
     artifact_location: str | None = None
     tags: dict[str, str] = {}
 
@@ -91,6 +93,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
         actor: Who started it.
         parent: The run that started it, if one did.
         lifecycle: `active` or `deleted`.
+        deleted: When it was deleted, if it is.
         metrics: The newest point of each.
         params: By key.
         tags: By key.
@@ -105,6 +108,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     actor: str
     parent: str | None = None
     lifecycle: Lifecycle = "active"
+    deleted: datetime | None = None
     metrics: dict[str, float] = {}
     params: dict[str, str] = {}
     tags: dict[str, str] = {}
@@ -244,6 +248,7 @@ class LoggedModel(msgspec.Struct, frozen=True, kw_only=True):
         created: When.
         updated: When it was last changed.
         lifecycle: `active` or `deleted`.
+        deleted: When it was deleted, if it is.
         params: By key.
         tags: By key.
         metrics: The newest point for each key, run and dataset.
@@ -258,6 +263,7 @@ class LoggedModel(msgspec.Struct, frozen=True, kw_only=True):
     created: datetime
     updated: datetime
     lifecycle: Lifecycle = "active"
+    deleted: datetime | None = None
     params: dict[str, str] = {}
     tags: dict[str, str] = {}
     metrics: tuple[ModelMetric, ...] = ()

@@ -757,9 +757,10 @@ class Tracking:
             known = _experiment(connection, experiment_id)
             if known.lifecycle == lifecycle:
                 return known
-            self._touch(connection, known.id, lifecycle=lifecycle)
+            kept = self._kept(lifecycle)
+            self._touch(connection, known.id, **kept)
             of_it = update(store.runs).filter_by(experiment_id=known.id)
-            connection.execute(of_it, {"lifecycle": lifecycle})
+            connection.execute(of_it.where(store.runs.c.lifecycle != lifecycle), kept)
             self._note(connection, event, Ref("experiment", known.id), actor)
             return _experiment(connection, known.id)
 
@@ -770,7 +771,8 @@ class Tracking:
             run = _run(connection, run_id)
             if run.lifecycle == lifecycle:
                 return run
-            connection.execute(update(store.runs).filter_by(id=run.id), {"lifecycle": lifecycle})
+            changed = update(store.runs).filter_by(id=run.id)
+            connection.execute(changed, self._kept(lifecycle))
             self._note(connection, event, Ref("run", run.id), actor)
             return _run(connection, run.id)
 
@@ -787,7 +789,11 @@ class Tracking:
             return
         self._note(connection, event, Ref("run", run.id), actor, cause)
 
-    def _touch(self, connection: Connection, experiment_id: str, **changes: str) -> None:
+    def _kept(self, lifecycle: Lifecycle) -> dict[str, Any]:
+        deleted = self._clock.now() if lifecycle == "deleted" else None
+        return {"lifecycle": lifecycle, "deleted": deleted}
+
+    def _touch(self, connection: Connection, experiment_id: str, **changes: Any) -> None:
         row = {"updated": self._clock.now()} | changes
         connection.execute(update(store.experiments).filter_by(id=experiment_id), row)
 

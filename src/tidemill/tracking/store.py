@@ -60,7 +60,9 @@ experiments = Table(
     Column("lifecycle", String(10), nullable=False),
     Column("artifact_location", String(1000)),
     Column("updated", Moment, nullable=False, server_default=text("0")),
+    Column("deleted", Moment),
     UniqueConstraint("name"),
+    Index(None, "deleted"),
 )
 experiment_tags = Table(
     "tracking_experiment_tags",
@@ -82,8 +84,10 @@ runs = Table(
     Column("actor", String(200), nullable=False),
     Column("parent", String(32)),
     Column("lifecycle", String(10), nullable=False),
+    Column("deleted", Moment),
     ForeignKeyConstraint(["experiment_id"], ["tracking_experiments.id"]),
     Index(None, "experiment_id", "started"),
+    Index(None, "deleted"),
 )
 
 
@@ -172,8 +176,10 @@ models = Table(
     Column("created", Moment, nullable=False),
     Column("updated", Moment, nullable=False),
     Column("lifecycle", String(10), nullable=False),
+    Column("deleted", Moment),
     ForeignKeyConstraint(["experiment_id"], ["tracking_experiments.id"]),
     Index(None, "experiment_id", "created"),
+    Index(None, "deleted"),
 )
 
 

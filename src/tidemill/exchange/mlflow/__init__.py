@@ -1,0 +1,1 @@
+"""Reads what MLflow keeps: a database, a folder, or a server."""
