@@ -30,6 +30,8 @@ from tidemill.storage.db.engine import Database
 from tidemill.storage.lock import OwnerLock
 
 if TYPE_CHECKING:
+    from sqlalchemy import Table
+
     from tidemill.datasets.service import Datasets
     from tidemill.exchange.mlflow.importing import MlflowImport
     from tidemill.loop.controller import Controller
@@ -46,10 +48,12 @@ if TYPE_CHECKING:
     from tidemill.serving.supervisor import Supervisor
     from tidemill.tracking.logged_models import LoggedModels
     from tidemill.tracking.service import Tracking
+    from tidemill.upkeep.service import Upkeep
 
 FORMAT = 1
 POLICY = "tidemill.toml"
 DEFAULT = ".tidemill"
+_HISTORY = ("journal_", "lineage_")
 
 
 class HomeError(TidemillError):
@@ -330,6 +334,25 @@ class Home:
 
         return Reproducer(self.trainer, self.pipelines, self.tracking, self.registry, self.blobs)
 
+    @cached_property
+    def upkeep(self) -> Upkeep:
+        """What erases, and gives space back."""
+        from tidemill.tracking.erasure import Erasure
+        from tidemill.upkeep.service import Upkeep
+
+        return Upkeep(
+            db=self.db,
+            # What history mentions is not kept alive by it: it tells of what is gone, too.
+            tables=[t for t in declared_tables() if not t.name.startswith(_HISTORY)],
+            blobs=self.blobs,
+            erasure=Erasure(self.journal),
+            journal=self.journal,
+            clock=self.clock,
+            machine=SystemClock(),
+            bundles=self.path / "bundles",
+            runs=self.path / "runs",
+        )
+
     @property
     def routes_file(self) -> Path:
         """The route table that workers read."""
@@ -392,6 +415,24 @@ class Home:
             policy.serving.endpoint or name: policy.serving
             for name, policy in self.policy.models.items()
         }
+
+
+def declared_tables() -> list[Table]:
+    """Return the tables of all rooms, those first that others point to."""
+    from tidemill.datasets import store as _datasets
+    from tidemill.journal import store as _journal
+    from tidemill.lineage import store as _lineage
+    from tidemill.monitoring import store as _monitoring
+    from tidemill.pipelines import store as _pipelines
+    from tidemill.registry import store as _registry
+    from tidemill.serving import store as _serving
+    from tidemill.storage.db.schema import metadata
+    from tidemill.tracking import store as _tracking
+
+    # To import a room's store is to declare its tables.
+    rooms = (_datasets, _journal, _lineage, _monitoring, _pipelines, _registry, _serving, _tracking)
+    assert rooms
+    return metadata.sorted_tables
 
 
 def _record(path: Path, project: Path | None) -> HomeRecord:

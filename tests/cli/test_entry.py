@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tidemill.cli.entry import build_parser, run
+from tidemill.home import Home
 
 README = Path(__file__).parents[2] / "README.md"
 HEAVY = ("polars", "sqlalchemy", "sklearn", "numpy", "litestar", "onnxruntime", "scipy")
@@ -51,3 +53,40 @@ def test_help_imports_nothing_heavy() -> None:
 def test_without_a_command_help_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     assert run([]) == 0
     assert "tidemill" in capsys.readouterr().out
+
+
+def test_runs_are_deleted_restored_and_erased(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = str(tmp_path / "home")
+    with Home.open(Path(home)) as opened:
+        experiment = opened.tracking.experiment("e").id
+        ids = [opened.tracking.start_run(experiment, actor="user:me").id for _ in range(2)]
+    assert run(["runs", "delete", *ids, "--home", home]) == 0
+    assert run(["runs", "restore", f"run:{ids[0]}", "--home", home]) == 0
+    assert run(["gc", "--home", home, "--older-than", "soon"]) == 2
+    assert "a number and a unit" in capsys.readouterr().err
+    assert run(["gc", "--home", home, "--older-than", "0s", "--dry-run", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["runs"] == [ids[1]]
+    assert run(["gc", "--home", home, "--older-than", "0s"]) == 0
+    assert "runs\t1" in capsys.readouterr().out
+    assert run(["runs", "show", ids[1], "--home", home]) == 3
+    assert run(["runs", "show", ids[0], "--home", home]) == 0
+    assert run(["doctor", "--scrub", "--home", home]) == 0
+    assert "0 blobs, 0 B, 0 damaged" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("given", "code", "said"),
+    [
+        (["mlflow"], 2, "nothing to import"),
+        (["mlflow", "missing.db"], 3, "There is nothing at"),
+        (["mlflow", "http://127.0.0.1:9"], 1, "does not answer"),
+        (["a", "b", "c"], 2, "nothing to import"),
+    ],
+)
+def test_bad_imports_are_one_clear_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], given: list[str], code: int, said: str
+) -> None:
+    assert run(["import", *given, "--home", str(tmp_path / "home")]) == code
+    assert said in capsys.readouterr().err

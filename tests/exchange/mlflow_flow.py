@@ -24,6 +24,8 @@ from mlflow.entities import Metric, ViewType
 from sklearn.linear_model import LogisticRegression
 
 STEPS = 1500
+PLAIN: dict[str, Any] = {"pip_requirements": ["scikit-learn"]}
+"""Otherwise MLflow loads each model in a process of its own to see what it imports."""
 
 
 def make(client: MlflowClient) -> None:
@@ -43,10 +45,10 @@ def make(client: MlflowClient) -> None:
         mlflow.log_text("hello", "notes/ä b.txt")
         mlflow.log_text("", "empty.txt")
         mlflow.log_input(mlflow.data.from_pandas(frame, name="rows"), context="training")
-        mlflow.sklearn.log_model(model, name="clf", registered_model_name="flood")
+        mlflow.sklearn.log_model(model, name="clf", registered_model_name="flood", **PLAIN)
         with mlflow.start_run(nested=True, run_name="child"):
             mlflow.log_metric("m", 1.0)
-            mlflow.sklearn.log_model(model, name="clf", registered_model_name="flood")
+            mlflow.sklearn.log_model(model, name="clf", registered_model_name="flood", **PLAIN)
     with mlflow.start_run(run_name="gone") as gone:
         mlflow.log_param("kept", "yes")
     client.delete_run(gone.info.run_id)

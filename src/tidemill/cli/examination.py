@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from tidemill import __version__
+from tidemill.cli.output import size
 from tidemill.core.errors import TidemillError
 
 _LIBRARIES = ("polars", "scikit-learn", "onnxruntime", "skl2onnx", "sqlalchemy", "litestar")
@@ -83,14 +84,10 @@ def _home(named: Path | None, *, scrub: bool) -> Iterator[Check]:
 
 def _scrub(home: object) -> Iterator[Check]:
     from tidemill.home import Home
+    from tidemill.storage.blobs.scrubbing import scrub
 
     assert isinstance(home, Home)
-    damaged, count = [], 0
-    for digest in home.blobs.digests():
-        count += 1
-        try:
-            home.blobs.read(digest)
-        except TidemillError:
-            damaged.append(digest)
-    said = f"{count:,} blobs, {len(damaged)} damaged" + "".join(f" {d[:12]}" for d in damaged[:5])
-    yield Check("blobs", not damaged, said)
+    found = scrub(home.blobs)
+    some = "".join(f" {digest[:12]}" for digest in found.damaged[:5])
+    said = f"{found.checked:,} blobs, {size(found.size)}, {len(found.damaged)} damaged{some}"
+    yield Check("blobs", not found.damaged, said)

@@ -74,3 +74,19 @@ def cell(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(map(cell, value))
     return str(value)
+
+
+def size(count: int) -> str:
+    """Return a number of bytes for people.
+
+    Example:
+        >>> size(999), size(2_500), size(3_000_000_000)
+        ('999 B', '2.5 kB', '3.0 GB')
+    """
+    if count < 1000:
+        return f"{count} B"
+    value, units = count / 1000, iter("kMGTP")
+    unit = next(units)
+    while value >= 1000 and unit != "P":
+        value, unit = value / 1000, next(units)
+    return f"{value:.1f} {unit}B"

@@ -10,6 +10,7 @@ import inspect
 import threading
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Any, TypeVar
 
 import msgspec
@@ -19,6 +20,7 @@ from tidemill.core.errors import Conflict, NotFound, TidemillError, Usage, neare
 from tidemill.core.events import Fact
 from tidemill.core.ids import is_id
 from tidemill.core.policy import MonitorPolicy
+from tidemill.core.policy.durations import duration
 from tidemill.core.references import Ref
 from tidemill.datasets.records import ColumnProfile, DatasetDiff, DatasetVersion, Snapshot
 from tidemill.home import Home
@@ -28,6 +30,9 @@ from tidemill.pipelines.records import PipelineRun
 from tidemill.registry.records import AliasChange, Model, ModelVersion
 from tidemill.serving.records import Deployment, Rollout, Target, Verdict
 from tidemill.tracking.records import Artifact, Experiment, Metric, NewRun, Run, RunStatus
+from tidemill.tracking.records import Artifact, Metric, Run
+from tidemill.upkeep.errors import BadAge
+from tidemill.upkeep.records import Reclaimed
 
 F = TypeVar("F", bound=Callable[..., Any])
 CHAMPION = "champion"
@@ -81,6 +86,7 @@ class Job(msgspec.Struct, kw_only=True):
         step: What it is doing.
         run: The pipeline run, once it has ended.
         reproduction: What came of making a run again.
+        reclaimed: What was erased and given back.
         error: What went wrong.
         code: The error's code.
     """
@@ -90,6 +96,7 @@ class Job(msgspec.Struct, kw_only=True):
     step: str = ""
     run: PipelineRun | None = None
     reproduction: Reproduction | None = None
+    reclaimed: Reclaimed | None = None
     error: str | None = None
     code: str | None = None
 
@@ -360,6 +367,34 @@ class Operations:
         )
 
     @changes
+    def delete_run(self, id: str) -> Run:
+        """Delete a run; it can be restored until it is erased."""
+        return self._home.tracking.delete_run(id, actor=_USER)
+
+    @changes
+    def restore_run(self, id: str) -> Run:
+        """Restore a deleted run."""
+        return self._home.tracking.restore_run(id, actor=_USER)
+
+    @changes
+    def gc(self, older_than: str = "30d", dry_run: bool = False) -> Job:
+        """Erase what was deleted long ago, and give back the space that nothing needs."""
+        seconds = duration(older_than)
+        if seconds is None or seconds > _LONGEST:
+            raise BadAge(
+                f"{older_than!r} is no age.", expected="a number and a unit, such as 30d or 12h"
+            )
+        age = timedelta(seconds=seconds)
+        return self._background(
+            lambda job: setattr(
+                job,
+                "reclaimed",
+                self._home.upkeep.collect(older_than=age, actor=_USER, dry=dry_run),
+            ),
+            "gc",
+        )
+
+    @changes
     def tick(self) -> list[Decision]:
         """Have the loop go once around now."""
         return self._home.controller.tick()
@@ -455,6 +490,10 @@ class Operations:
 
         threading.Thread(target=run, name=name, daemon=True).start()
         return job
+
+
+_USER = "user:local"
+_LONGEST = 100 * 366 * 24 * 3600.0
 
 
 def call(operations: Operations, name: str, arguments: Mapping[str, Any], *, post: bool) -> Any:

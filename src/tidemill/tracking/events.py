@@ -135,3 +135,36 @@ class ModelLogged(Event, frozen=True, kw_only=True):
     name: str
     run_id: str
     status: str
+
+
+class RunErased(Event, frozen=True, kw_only=True):
+    """A run that had been deleted was erased for good.
+
+    Attributes:
+        run_id: Its id.
+    """
+
+    type: ClassVar[str] = "run.erased"
+    run_id: str
+
+
+class ExperimentErased(Event, frozen=True, kw_only=True):
+    """An experiment that had been deleted was erased for good.
+
+    Attributes:
+        experiment_id: Its id.
+    """
+
+    type: ClassVar[str] = "experiment.erased"
+    experiment_id: str
+
+
+class ModelErased(Event, frozen=True, kw_only=True):
+    """A logged model that had been deleted, or whose experiment had, was erased for good.
+
+    Attributes:
+        model_id: Its id.
+    """
+
+    type: ClassVar[str] = "model.erased"
+    model_id: str

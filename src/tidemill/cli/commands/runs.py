@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 def register(commands: Any, common: argparse.ArgumentParser) -> None:
     """Add the commands of this group."""
     group = commands.add_parser("runs", help="runs: list, show, logs, code, compare, sync")
+    group = commands.add_parser("runs", help="runs: list, show, logs, compare, delete, restore")
     verbs = group.add_subparsers(metavar="VERB", required=True)
     show_all = verbs.add_parser("list", parents=[common], help="the newest runs")
     show_all.add_argument("--limit", type=int, default=20)
@@ -34,6 +35,12 @@ def register(commands: Any, common: argparse.ArgumentParser) -> None:
     code.set_defaults(command=_code)
     sync = verbs.add_parser("sync", parents=[common], help="upload what was logged offline")
     sync.set_defaults(command=_sync)
+    gone = verbs.add_parser("delete", parents=[common], help="delete runs; they can be restored")
+    gone.add_argument("runs", nargs="+", metavar="RUN")
+    gone.set_defaults(command=_delete)
+    back = verbs.add_parser("restore", parents=[common], help="restore deleted runs")
+    back.add_argument("runs", nargs="+", metavar="RUN")
+    back.set_defaults(command=_restore)
 
 
 def _list(context: Context, given: argparse.Namespace) -> int:
@@ -121,4 +128,24 @@ def _compare(context: Context, given: argparse.Namespace) -> int:
                 values = [getattr(run, kind).get(key) for run in runs]
                 rows.append((kind, key, *values, "" if len(set(values)) == 1 else "≠"))
         context.output.table(("", "", *(r.id[:12] for r in runs), ""), rows)
+    return 0
+
+
+def _delete(context: Context, given: argparse.Namespace) -> int:
+    code = _change(context, given, "delete_run")
+    context.output.say("They can be restored until `tidemill gc` erases them.")
+    return code
+
+
+def _restore(context: Context, given: argparse.Namespace) -> int:
+    return _change(context, given, "restore_run")
+
+
+def _change(context: Context, given: argparse.Namespace, operation: str) -> int:
+    from tidemill.sdk.session import open_session
+
+    with open_session(context.home) as session:
+        runs = [session.ask(operation, id=name.removeprefix("run:")) for name in given.runs]
+    if not context.output.data(runs):
+        context.output.table(("run", "name", ""), [(r.id, r.name, r.lifecycle) for r in runs])
     return 0

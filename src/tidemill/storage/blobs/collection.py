@@ -76,7 +76,12 @@ def reachable(store: BlobStore, *, blobs: Iterable[str], trees: Iterable[str]) -
 
 
 def collect(
-    store: Collectable, named: set[str], *, clock: Clock, grace: timedelta = GRACE
+    store: Collectable,
+    named: set[str],
+    *,
+    clock: Clock,
+    grace: timedelta = GRACE,
+    dry: bool = False,
 ) -> Collected:
     """Take away what nothing names.
 
@@ -85,6 +90,7 @@ def collect(
         named: What is to stay, from `reachable`; gathered before this is called.
         clock: The machine's clock, which dates files, and never a simulated one.
         grace: How long a blob stays in any case.
+        dry: Whether only to count, and to take nothing away.
     """
     moment = (clock.now() - grace).timestamp()
     kept = removed = young = freed = 0
@@ -92,15 +98,25 @@ def collect(
         if digest in named:
             kept += 1
             continue
-        size = store.delete_if_older(digest, moment)
+        size = (
+            _size_if_older(store, digest, moment) if dry else store.delete_if_older(digest, moment)
+        )
         if size is None:
             young += 1
         else:
             removed += 1
             freed += size
     stale = [path for path in store.drafts() if _is_older(path, moment)]
-    freed += sum(_remove(path) for path in stale)
+    freed += sum(_size(path) if dry else _remove(path) for path in stale)
     return Collected(named=kept, removed=removed, young=young, drafts=len(stale), freed=freed)
+
+
+def _size_if_older(store: Collectable, digest: str, moment: float) -> int | None:
+    try:
+        path = store.locate(digest)
+    except BlobNotFound:
+        return None
+    return _size(path) if _is_older(path, moment) else None
 
 
 def _is_older(path: Path, moment: float) -> bool:
@@ -108,6 +124,13 @@ def _is_older(path: Path, moment: float) -> bool:
         return path.stat().st_mtime < moment
     except FileNotFoundError:
         return False
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _remove(path: Path) -> int:

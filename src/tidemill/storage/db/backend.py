@@ -41,3 +41,11 @@ class Backend(Protocol):
     def settle(self, connection: Connection) -> None:
         """Do what is to be done between two batches, when nobody waits for it."""
         ...
+
+    def make_reclaimable(self) -> None:
+        """Change a database that an older version made, so that it can give space back."""
+        ...
+
+    def reclaim(self, connection: Connection) -> int:
+        """Give some of the space that deleted rows took back; return how many bytes it was."""
+        ...

@@ -112,6 +112,28 @@ class Database:
         """Have `callback` called, in the writer thread, after every commit. It must be quick."""
         self._writer.watch(callback)
 
+    def reclaim(self) -> int:
+        """Give the space that deleted rows took back to the disk; return how many bytes.
+
+        It goes in small steps between other writes, so that nobody waits for long. Only a home
+        that an older Tidemill made is rewritten at once, the first time.
+
+        Raises:
+            DatabaseBusy: Another program holds the database.
+            DiskFull: There is no room to rewrite it.
+        """
+        try:
+            self._backend.make_reclaimable()
+        except Exception as error:
+            explained = self._backend.explain(error)
+            if explained is error:
+                raise
+            raise explained from error
+        total = 0
+        while freed := self.write(self._backend.reclaim):
+            total += freed
+        return total
+
     def close(self) -> None:
         """Finish what is waiting, then close every connection. Closing twice is as once."""
         self._writer.close()

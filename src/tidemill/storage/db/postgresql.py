@@ -90,6 +90,13 @@ class PostgreSql:
     def settle(self, connection: Connection) -> None:
         """The server looks after its log by itself."""
 
+    def make_reclaimable(self) -> None:
+        """The server uses freed space again by itself, so there is nothing to change."""
+
+    def reclaim(self, connection: Connection) -> int:
+        """Nothing is given back: the server vacuums when it sees fit."""
+        return 0
+
     def _explained(self, error: DBAPIError, committing: bool) -> TidemillError | None:
         state = _state(error)
         if state == _DISK_FULL:

@@ -28,10 +28,16 @@ PATIENCE = 30.0
 """Seconds to wait for another program, such as a backup, that holds the file."""
 COMMITS_PER_CHECKPOINT = 256
 ROWS_PER_CHECKPOINT = 4096
+PAGES_PER_STEP = 2000
+"""How much unused space is given back in one write."""
+WORTH_REWRITING = 0.1
+"""The share of unused pages from which an old file is rewritten."""
 NETWORKS = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "ceph", "lustre", "glusterfs", "fuse.sshfs"}
 )
 """File systems whose locks and shared memory SQLite's WAL mode cannot rely on."""
+
+_INCREMENTAL = 2
 
 # The whole transaction is lost after these, whatever the savepoint says.
 _FATAL = frozenset(
@@ -99,6 +105,23 @@ class Sqlite:
         self._commits, self._rows = 0, rows
         _driver(connection).execute("PRAGMA wal_checkpoint(PASSIVE)").close()
 
+    def make_reclaimable(self) -> None:
+        with closing(sqlite3.connect(self._path, timeout=PATIENCE)) as connection:
+            (mode,) = connection.execute("PRAGMA auto_vacuum").fetchone()
+            (pages,) = connection.execute("PRAGMA page_count").fetchone()
+            (unused,) = connection.execute("PRAGMA freelist_count").fetchone()
+            if mode == _INCREMENTAL or unused < pages * WORTH_REWRITING:
+                return
+            connection.execute("PRAGMA auto_vacuum=INCREMENTAL").close()
+            connection.execute("VACUUM").close()
+
+    def reclaim(self, connection: Connection) -> int:
+        driver = _driver(connection)
+        before = _unused(driver)
+        driver.execute(f"PRAGMA incremental_vacuum({PAGES_PER_STEP})").fetchall()
+        (size,) = driver.execute("PRAGMA page_size").fetchone()
+        return int((before - _unused(driver)) * size)
+
     def _explained(
         self, code: int | None, error: BaseException, committing: bool
     ) -> TidemillError | None:
@@ -145,6 +168,9 @@ def _configure(special: str) -> Callable[[Any, Any], None]:
     def connect(connection: sqlite3.Connection, _record: Any) -> None:
         # The driver's own transaction handling would begin late and DEFERRED: we say BEGIN.
         connection.isolation_level = None
+        if connection.execute("PRAGMA page_count").fetchone() == (0,):
+            # Of a new file only: it is so that freed space can be given back later.
+            connection.execute("PRAGMA auto_vacuum=INCREMENTAL").close()
         for pragma in (
             "journal_mode=WAL",
             "synchronous=FULL",
@@ -223,6 +249,10 @@ def _driver(connection: Connection) -> sqlite3.Connection:
     driver = connection.connection.driver_connection
     assert isinstance(driver, sqlite3.Connection)
     return driver
+
+
+def _unused(driver: sqlite3.Connection) -> int:
+    return int(driver.execute("PRAGMA freelist_count").fetchone()[0])
 
 
 def _code(error: BaseException) -> int | None:

@@ -1,0 +1,1 @@
+"""Permanent deletion: what was deleted long ago, and the space that nothing needs any more."""

@@ -1,0 +1,3 @@
+"""The program that is killed is run by the test, not collected."""
+
+collect_ignore = ["killed_collection.py"]
