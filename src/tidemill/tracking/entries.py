@@ -69,12 +69,21 @@ def write(connection: Connection, batches: Sequence[Batch]) -> list[BaseExceptio
             points += batch.points
             params += fresh
             tags += [(batch.run_id, tag.key, tag.value) for tag in batch.tags]
-    _insert(connection, "points", points)
-    best = [(*row, states[row[0]][1]) for row in _newest(points)]
-    _insert(connection, "newest", best)
+    _keep(connection, points, states)
     _insert(connection, "params", params)
     _insert(connection, "tags", tags)
     return answers
+
+
+def keep_points(connection: Connection, points: Sequence[PointRow]) -> None:
+    """Write points of runs that are there, deleted or not; each point is kept once."""
+    _keep(connection, points, _states(connection, {row[0] for row in points}))
+
+
+def _keep(connection: Connection, points: Sequence[PointRow], states: dict[str, _State]) -> None:
+    _insert(connection, "points", points)
+    best = [(*row, states[row[0]][1]) for row in _newest(points)]
+    _insert(connection, "newest", best)
 
 
 def _refusal(batch: Batch, states: dict[str, _State]) -> BaseException | None:

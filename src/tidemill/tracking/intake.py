@@ -19,6 +19,7 @@ from tidemill.core.references import Ref
 from tidemill.journal.service import Journal
 from tidemill.storage.db.engine import Database
 from tidemill.tracking import events, model_store, store
+from tidemill.tracking.entries import keep_points, point_row
 from tidemill.tracking.errors import NotActive, TrackingError
 from tidemill.tracking.records import (
     Artifact,
@@ -136,18 +137,13 @@ class Intake:
         Raises:
             BadMetric: A key or a number cannot be kept.
         """
-        kept = [(run_id, list(metrics)) for run_id, metrics in given]
-        keys = {metric.key: metric for _, metrics in kept for metric in metrics}
+        keys = {metric.key: metric for _, metrics in given for metric in metrics}
         check_metrics(keys.values())
-        for _, metrics in kept:
+        for _, metrics in given:
             check_metrics(_outside(metrics))
-
-        def work(connection: Connection) -> None:
-            for run_id, metrics in kept:
-                store.add_metrics(connection, run_id, metrics)
-
-        if kept:
-            self._db.write(work)
+        rows = [point_row(run_id, metric) for run_id, metrics in given for metric in metrics]
+        if rows:
+            self._db.write(lambda c: keep_points(c, rows))
 
     def models(self, given: Sequence[LoggedModel]) -> None:
         """Take in logged models with their params, tags and metrics.
