@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
     from tidemill.datasets.service import Datasets
     from tidemill.exchange.mlflow.importing import MlflowImport
+    from tidemill.exchange.whole.exporting import Exporter
+    from tidemill.exchange.whole.restoring import Restorer
     from tidemill.loop.controller import Controller
     from tidemill.loop.reproduction import Reproducer
     from tidemill.loop.rollouts import Rollouts
@@ -333,6 +335,32 @@ class Home:
         from tidemill.loop.reproduction import Reproducer
 
         return Reproducer(self.trainer, self.pipelines, self.tracking, self.registry, self.blobs)
+
+    @cached_property
+    def exporter(self) -> Exporter:
+        """What writes the whole home out."""
+        from tidemill.exchange.whole.exporting import Exporter
+
+        return Exporter(
+            db=self.db,
+            tables=declared_tables(),
+            blobs=self.blobs,
+            predictions=self.predictions_folder,
+            runs=self.path / "runs",
+        )
+
+    @cached_property
+    def restorer(self) -> Restorer:
+        """What makes a home of an export again."""
+        from tidemill.exchange.whole.restoring import Restorer
+
+        return Restorer(
+            db=self.db,
+            tables=declared_tables(),
+            blobs=self.blobs,
+            predictions=self.predictions_folder,
+            runs=self.path / "runs",
+        )
 
     @cached_property
     def upkeep(self) -> Upkeep:

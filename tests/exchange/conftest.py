@@ -13,7 +13,7 @@ from tests.exchange.small import Small
 
 from tidemill.home import Home
 
-collect_ignore = ["mlflow_flow.py", "killed_import.py"]
+collect_ignore = ["mlflow_flow.py", "killed_import.py", "killed_restore.py"]
 CLIENTS = {
     "new": ("mlflow-skinny", "sqlalchemy", "pandas", "flask", "flask-cors", "huey", "aiohttp"),
     "old": ("mlflow-skinny==3.6.0", "sqlalchemy<2.1", "pandas<3"),

@@ -19,15 +19,12 @@ from tidemill.core.references import Ref
 from tidemill.journal.service import Journal
 from tidemill.pipelines.erasure import forget
 from tidemill.registry.needs import needed
-from tidemill.storage.blobs.collection import GRACE, Collectable, Collected, collect, reachable
+from tidemill.storage.blobs.collection import GRACE, Collectable, Collected, collect
 from tidemill.storage.db.engine import Database
-from tidemill.storage.db.mentions import mentioned
+from tidemill.storage.living import living
 from tidemill.tracking.erasure import Erased, Erasure
 from tidemill.upkeep.events import SpaceReclaimed
 from tidemill.upkeep.records import Reclaimed
-
-_MANIFEST = b'[{"digest":"'
-_EMPTY = b"[]"
 
 
 class Upkeep:
@@ -150,15 +147,8 @@ class Upkeep:
 
     def _named(self, connection: Connection) -> set[str]:
         """Return the digests of everything that a row mentions, and of the files in folders."""
-        found = {d for d in mentioned(connection, self._tables) if self._blobs.has(d)}
         bundles = needed(connection).bundles
-        trees = {d for d in found if d in bundles or self._looks_like_folder(d)}
-        return reachable(self._blobs, blobs=found, trees=trees)
-
-    def _looks_like_folder(self, digest: str) -> bool:
-        with self._blobs.open(digest) as stream:
-            beginning = stream.read(len(_MANIFEST))
-        return beginning in {_MANIFEST, _EMPTY}
+        return living(connection, self._tables, self._blobs, folders=bundles)
 
     def _sweep(self, named: set[str], grace: timedelta, *, dry: bool) -> int:
         """Remove unpacked folders of what nothing names, and what runs that are gone left."""

@@ -37,6 +37,11 @@ def register(commands: Any, common: argparse.ArgumentParser) -> None:
         "--no-artifacts", action="store_true", help="leave MLflow's files where they are"
     )
     inward.set_defaults(command=_import)
+    outward = commands.add_parser(
+        "export", parents=[common], help="write the whole home as Parquet, JSON and plain files"
+    )
+    outward.add_argument("folder", type=Path, help="where to; made here")
+    outward.set_defaults(command=_export)
 
 
 def _import(context: Context, given: argparse.Namespace) -> int:
@@ -45,6 +50,8 @@ def _import(context: Context, given: argparse.Namespace) -> int:
     match given.what:
         case ["mlflow", source]:
             return _from_mlflow(context, source, given)
+        case [folder] if folder != "mlflow":
+            return _restore(context, Path(folder))
     raise Usage(
         f"{' '.join(given.what)!r} is nothing to import.",
         expected="mlflow and a SOURCE, or the FOLDER of an export",
@@ -86,3 +93,36 @@ def _say(context: Context, imported: Imported) -> None:
     if imported.left_out:
         context.output.say(f"The files of {imported.left_out:,} runs and models were left there.")
     context.output.say(f"Everything of {imported.source} is here.")
+
+
+def _export(context: Context, given: argparse.Namespace) -> int:
+    from tidemill.cli.output import size
+    from tidemill.cli.progress import bar
+    from tidemill.home import Home
+    from tidemill.sdk.session import find_home
+
+    with Home.open(find_home(context.home), create=False) as home, bar("files") as progress:
+        manifest = home.exporter.write(given.folder.absolute(), on_progress=progress)
+    if not context.output.data(manifest):
+        rows = sum(manifest.rows.values())
+        context.output.write(
+            f"{given.folder}: {rows:,} rows, {manifest.blobs:,} files, {size(manifest.blob_bytes)}"
+        )
+        context.output.say(f"{given.folder}/README.txt tells what is where.")
+    return 0
+
+
+def _restore(context: Context, folder: Path) -> int:
+    from tidemill.cli.progress import bar
+    from tidemill.exchange.whole.restoring import read_manifest
+    from tidemill.home import Home
+    from tidemill.sdk.session import find_home
+
+    read_manifest(folder)  # before a home is made for nothing
+    path = find_home(context.home)
+    with Home.open(path) as home, bar("files") as progress:
+        manifest = home.restorer.read(folder.absolute(), on_progress=progress)
+    if not context.output.data(manifest):
+        rows = sum(manifest.rows.values())
+        context.output.write(f"{path}: {rows:,} rows, {manifest.blobs:,} files")
+    return 0

@@ -1,0 +1,1 @@
+"""The whole home as Parquet, JSON and plain files, and back."""

@@ -1,0 +1,160 @@
+"""Makes a home of an export again: files first, then all rows in one transaction.
+
+Whoever is killed in between has a home that is empty still, and does it again.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+from sqlalchemy import Connection, Table
+
+from tidemill.core import digest as digests
+from tidemill.exchange.errors import BadSource, HomeNotEmpty, SourceNotFound
+from tidemill.exchange.whole import layout
+from tidemill.exchange.whole.layout import Manifest
+from tidemill.exchange.whole.tables import is_empty, read_table, table_file
+from tidemill.storage.blobs.protocol import BlobStore
+from tidemill.storage.db.engine import Database
+from tidemill.storage.db.migration import heads
+
+Progress = Callable[[int, int], None]
+_PART = re.compile(r"[\w][\w.@%+=, -]{0,254}")
+
+
+class Restorer:
+    """Fills an empty home.
+
+    Args:
+        db: The database.
+        tables: The tables of all rooms, those first that others point to.
+        blobs: The stored files.
+        predictions: The letterbox.
+        runs: Where runs have their logs.
+    """
+
+    def __init__(
+        self,
+        *,
+        db: Database,
+        tables: Sequence[Table],
+        blobs: BlobStore,
+        predictions: Path,
+        runs: Path,
+    ) -> None:
+        self._db = db
+        self._tables = tables
+        self._blobs = blobs
+        self._predictions = predictions
+        self._runs = runs
+
+    def read(self, folder: Path, *, on_progress: Progress | None = None) -> Manifest:
+        """Take in an export.
+
+        Args:
+            folder: The export.
+            on_progress: Called with the number of stored files that are done, and of all.
+
+        Raises:
+            SourceNotFound: There is no export.
+            BadSource: It is damaged, or of another version.
+            HomeNotEmpty: The home holds something already; nothing was changed.
+        """
+        manifest = read_manifest(folder)
+        with self._db.read() as connection:
+            self._require_empty(connection)
+        self._take_blobs(folder, manifest, on_progress)
+        self._take_logs(folder / layout.PREDICTIONS, self._predictions)
+        self._take_logs(folder / layout.LOGS, self._runs)
+        self._db.write(lambda c: self._take_rows(c, folder, manifest))
+        return manifest
+
+    def _require_empty(self, connection: Connection) -> None:
+        for table in self._tables:
+            if not is_empty(connection, table):
+                raise HomeNotEmpty(
+                    f"The home holds something already: there are rows in {table.name}.",
+                    expected="an empty home",
+                    hint="Name a new one: tidemill import FOLDER --home NEW",
+                )
+
+    def _take_blobs(self, folder: Path, manifest: Manifest, on_progress: Progress | None) -> None:
+        names = _blobs(folder)
+        if len(names) != manifest.blobs:
+            raise BadSource(
+                f"{folder} has {len(names):,} stored files.",
+                expected=f"the {manifest.blobs:,} that its {layout.MANIFEST} tells of",
+            )
+        for done, (digest, path) in enumerate(names, 1):
+            if not self._blobs.has(digest) and self._blobs.put(path).digest != digest:
+                raise BadSource(
+                    f"{path} has changed since it was exported.",
+                    expected="the bytes that its name promises",
+                    hint="Take that file from another copy of the export.",
+                )
+            if on_progress is not None:
+                on_progress(done, len(names))
+
+    def _take_logs(self, source: Path, target: Path) -> None:
+        for path in sorted(source.glob("*/*/*.log")):
+            parts = path.relative_to(source).parts
+            if path.is_symlink() or not all(map(_PART.fullmatch, parts)):
+                raise BadSource(f"{path} cannot be a log of a home.", expected="a plain file")
+            place = target.joinpath(*parts)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, place)
+
+    def _take_rows(self, connection: Connection, folder: Path, manifest: Manifest) -> None:
+        self._require_empty(connection)
+        for table in self._tables:
+            name = table_file(table)
+            count = read_table(connection, table, folder / name)
+            if count != manifest.rows.get(name):
+                raise BadSource(
+                    f"{folder / name} has {count:,} rows.",
+                    expected=f"the {manifest.rows.get(name)} that {layout.MANIFEST} tells of",
+                )
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Return what an export says of itself.
+
+    Raises:
+        SourceNotFound: There is no export.
+        BadSource: It is of another version.
+    """
+    path = folder / layout.MANIFEST
+    try:
+        manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
+    except OSError as error:
+        raise SourceNotFound(
+            f"{folder} is no export of Tidemill: it has no {layout.MANIFEST}.",
+            expected="a folder that `tidemill export` wrote",
+            hint="From MLflow, import with: tidemill import mlflow SOURCE",
+        ) from error
+    except msgspec.DecodeError as error:
+        raise BadSource(f"{path} cannot be read: {error}.") from error
+    ours = tuple(sorted(heads()))
+    if manifest.format != layout.FORMAT or manifest.revisions != ours:
+        other = sorted(set(manifest.revisions) ^ set(ours)) or [f"format {manifest.format}"]
+        raise BadSource(
+            f"{folder} was written by Tidemill {manifest.tidemill}, whose tables differ: "
+            f"{', '.join(other)}.",
+            expected=f"format {layout.FORMAT} and the tables of this version",
+            hint="Import it with that version, then open the home with this one.",
+        )
+    return manifest
+
+
+def _blobs(folder: Path) -> list[tuple[str, Path]]:
+    found = []
+    for path in sorted((folder / layout.BLOBS).glob("*/*")):
+        digest = path.parent.name + path.name
+        if not digests.is_digest(digest) or path.is_symlink() or not path.is_file():
+            raise BadSource(f"{path} is no stored file.", expected="a file called by its SHA-256")
+        found.append((digest, path))
+    return found
