@@ -62,3 +62,48 @@ def test_an_old_home_is_upgraded_without_loss(tmp_path: Path, clock: SimulatedCl
     assert tracking.history(RUN, "a") == [Metric("a", 0.1, 2, 1)]
     assert tracking.experiment("tides").updated == tracking.experiment("tides").created
     db.close()
+
+
+def test_what_was_deleted_before_is_dated(tmp_path: Path, clock: SimulatedClock) -> None:
+    """From the journal, from the experiment that took the run along, or else from its beginning."""
+    url = f"sqlite:///{tmp_path}/tidemill.db"
+    db = Database.open(url)
+    journal = Journal(db, clock, Ids(clock))
+    tracking = Tracking(db, LocalBlobs(tmp_path / "blobs"), journal, clock, Ids(clock))
+    kept, lost = tracking.experiment("kept").id, tracking.experiment("lost").id
+    places = (kept, lost, kept, kept)
+    alone, along, unknown, live = (tracking.start_run(e, actor="user:me").id for e in places)
+    clock.sleep(100)
+    tracking.delete_run(alone, actor="user:me")
+    clock.sleep(100)
+    tracking.delete_experiment(lost, actor="user:me")
+    db.write(
+        lambda c: c.execute(
+            text("UPDATE tracking_runs SET lifecycle = 'deleted' WHERE id = :id"), {"id": unknown}
+        ).close()
+    )
+    before = {r.id: r.deleted for r in tracking.search(view="all").items}
+    db.close()
+    _undo_0005(tmp_path / "tidemill.db")
+    again = Database.open(url)
+    tracking = Tracking(again, LocalBlobs(tmp_path / "blobs"), journal, clock, Ids(clock))
+    after = {r.id: r.deleted for r in tracking.search(view="all").items}
+    started = tracking.get(unknown).started
+    assert after == before | {unknown: started}
+    assert (after[live], after[along]) == (None, tracking.get_experiment(lost).deleted)
+    again.close()
+
+
+def _undo_0005(path: Path) -> None:
+    engine = create_engine(f"sqlite:///{path}")
+    with engine.begin() as connection:
+        for table in ("tracking_experiments", "tracking_runs", "tracking_models"):
+            connection.execute(text(f"DROP INDEX ix_{table}_deleted"))
+            connection.execute(text(f"ALTER TABLE {table} DROP COLUMN deleted"))
+        connection.execute(
+            text(
+                "UPDATE alembic_version SET version_num = 'tracking_0004' "
+                "WHERE version_num = 'tracking_0005'"
+            )
+        )
+    engine.dispose()

@@ -49,7 +49,7 @@ def write_table(connection: Connection, table: Table, path: Path) -> int:
     path.parent.mkdir(parents=True, exist_ok=True)
     count = 0
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
-        rows = connection.execution_options(yield_per=ROWS_AT_ONCE).execute(query)
+        rows = connection.execute(query.execution_options(yield_per=ROWS_AT_ONCE))
         for part in rows.partitions(ROWS_AT_ONCE):
             writer.write_batch(_batch(part, schema))
             count += len(part)

@@ -30,7 +30,8 @@ def mentioned(connection: Connection, tables: Iterable[Table]) -> set[str]:
         if not texts:
             continue
         long = or_(*(func.length(text) >= LENGTH for text in texts))
-        rows = connection.execution_options(yield_per=_AT_ONCE).execute(select(*texts).where(long))
+        query = select(*texts).where(long).execution_options(yield_per=_AT_ONCE)
+        rows = connection.execute(query)
         for row in rows:
             for text in row:
                 if text is not None:
