@@ -9,8 +9,7 @@ from __future__ import annotations
 import inspect
 import threading
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, TypeVar
 
 import msgspec
@@ -30,7 +29,6 @@ from tidemill.pipelines.records import PipelineRun
 from tidemill.registry.records import AliasChange, Model, ModelVersion
 from tidemill.serving.records import Deployment, Rollout, Target, Verdict
 from tidemill.tracking.records import Artifact, Experiment, Metric, NewRun, Run, RunStatus
-from tidemill.tracking.records import Artifact, Metric, Run
 from tidemill.upkeep.errors import BadAge
 from tidemill.upkeep.records import Reclaimed
 

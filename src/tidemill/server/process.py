@@ -15,9 +15,8 @@ import uvicorn
 from tidemill.core.errors import Refused, TidemillError
 from tidemill.home import Home
 from tidemill.server.app import LOCAL, create_app
-from tidemill.server.mlflow.door import MlflowDoor
+from tidemill.server.doors import for_mlflow, mlflow_door
 from tidemill.server.operations import Operations
-from tidemill.server.steps import for_mlflow
 
 logger = logging.getLogger(__name__)
 TICK_SECONDS = 30.0
@@ -111,22 +110,6 @@ class _Companion(threading.Thread):
         self.join()
         if self._failure is not None:
             raise self._failure
-
-
-def mlflow_door(home: Home) -> MlflowDoor:
-    """Return the door for MLflow's clients into a home."""
-
-    def is_under_way(run_id: str) -> bool:
-        return home.pipelines.is_under_way(run_id)
-
-    return MlflowDoor(
-        home.tracking,
-        home.logged_models,
-        home.registry,
-        home.catalogue,
-        home.blobs,
-        is_under_way=is_under_way,
-    )
 
 
 def _server(app: Any) -> uvicorn.Server:

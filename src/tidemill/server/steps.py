@@ -19,16 +19,6 @@ if TYPE_CHECKING:
     from tidemill.home import Home
 
 
-def for_mlflow(home: Home, address: str, run_id: str) -> Mapping[str, str]:
-    """Return the variables by which MLflow's client finds a server and the run to go on with."""
-    return {
-        "MLFLOW_TRACKING_URI": address,
-        "MLFLOW_REGISTRY_URI": address,
-        "MLFLOW_RUN_ID": run_id,
-        "MLFLOW_EXPERIMENT_ID": home.tracking.get(run_id).experiment_id,
-    }
-
-
 @contextmanager
 def steps_door(home: Home) -> Iterator[None]:
     """Have a door open for the steps of a home that no server owns, from the first step on.
@@ -60,6 +50,8 @@ class _Door:
         with self._lock:
             if self._server is None:
                 self._open()
+        from tidemill.server.doors import for_mlflow
+
         return for_mlflow(self._home, self._address, run_id)
 
     def close(self) -> None:
@@ -71,8 +63,8 @@ class _Door:
         import uvicorn
 
         from tidemill.server.app import LOCAL
+        from tidemill.server.doors import mlflow_door
         from tidemill.server.guard import Guard
-        from tidemill.server.process import mlflow_door
 
         listening = socket.socket()
         listening.bind(("127.0.0.1", 0))

@@ -12,8 +12,9 @@ if TYPE_CHECKING:
 
 def register(commands: Any, common: argparse.ArgumentParser) -> None:
     """Add the commands of this group."""
-    group = commands.add_parser("runs", help="runs: list, show, logs, code, compare, sync")
-    group = commands.add_parser("runs", help="runs: list, show, logs, compare, delete, restore")
+    group = commands.add_parser(
+        "runs", help="runs: list, show, logs, code, compare, sync, delete, restore"
+    )
     verbs = group.add_subparsers(metavar="VERB", required=True)
     show_all = verbs.add_parser("list", parents=[common], help="the newest runs")
     show_all.add_argument("--limit", type=int, default=20)
