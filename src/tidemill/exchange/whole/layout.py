@@ -54,8 +54,9 @@ tables/ROOM/NAME.parquet
                  the source were seen
     pipelines    runs, their steps, and values that may be used again
     serving      deployments (what stands behind each endpoint) and rollouts
-    monitoring   windows (what was found in each stretch of predictions), and the monitor's own
-                 state: its rows of late, and labels that are pending
+    monitoring   windows (what was found in each stretch of predictions), blocks (the sums of each
+                 stretch of time), and the monitor's own state: its rows of late, and labels that
+                 are pending
     journal      facts: everything that happened, in order, with who and why; and subscriptions:
                  up to where each reader has read them
     lineage      edges: what was made from what

@@ -1,0 +1,237 @@
+// Runs: found by a filter, looked at while they log, and compared. Everything that comes from the
+// server is set as text, never as markup.
+"use strict";
+
+const CORE = "/ajax-api/2.0/mlflow";
+const SVG = "http://www.w3.org/2000/svg";
+const PAUSE = 2500;
+const COLOURS = 6;
+const chosen = new Set();
+let timer = 0;
+
+const place = (id) => document.getElementById(id);
+
+function element(name, options = {}, ...children) {
+  const made = document.createElement(name);
+  for (const [key, value] of Object.entries(options)) made[key] = value;
+  made.append(...children);
+  return made;
+}
+
+function drawn(name, attributes, text) {
+  const made = document.createElementNS(SVG, name);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  if (text !== undefined) made.textContent = text;
+  return made;
+}
+
+async function ask(path, body) {
+  const options = body === undefined ? {} : {
+    method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body),
+  };
+  const answer = await fetch(CORE + path, { cache: "no-store", ...options });
+  const told = await answer.json();
+  if (!answer.ok) throw new Error(told.message || String(answer.status));
+  return told;
+}
+
+const named = (entries) => Object.fromEntries((entries || []).map((e) => [e.key, e.value]));
+const moment = (millis) => (millis ? new Date(millis).toISOString().slice(0, 16).replace("T", " ") : "–");
+const figure = (value) => (typeof value === "number" ? Number(value.toPrecision(5)).toString() : String(value ?? "–"));
+const param = (value) => (/^-?\d+\.\d{7,}$/.test(value ?? "") ? figure(Number(value)) : figure(value));
+
+function lasted(info) {
+  const seconds = Math.max(0, ((info.end_time || Date.now()) - info.start_time) / 1000);
+  if (seconds < 90) return `${seconds.toFixed(seconds < 10 ? 1 : 0)} s`;
+  return seconds < 5400 ? `${(seconds / 60).toFixed(0)} min` : `${(seconds / 3600).toFixed(1)} h`;
+}
+
+function say(text, ok = true) {
+  place("state").className = `state ${ok ? "ok" : "lost"}`;
+  place("state").textContent = text;
+}
+
+function row(cells, options = {}) {
+  return element("tr", options, ...cells.map((cell) => (cell instanceof Node ? cell : element("td", { textContent: cell }))));
+}
+
+function facts(title, entries) {
+  const rows = Object.entries(entries).map(([key, value]) => row([key, figure(value)]));
+  const none = element("p", { className: "empty", textContent: "none" });
+  return element("div", {}, element("h2", { textContent: title }), rows.length ? element("table", {}, ...rows) : none);
+}
+
+// The list
+
+async function list() {
+  const experiment = place("experiment").value;
+  const body = { experiment_ids: experiment ? [experiment] : everywhere, max_results: 100 };
+  if (place("filter").value.trim()) body.filter = place("filter").value;
+  if (place("order").value.trim()) body.order_by = [place("order").value];
+  const { runs = [] } = await ask("/runs/search", body);
+  const counts = {};
+  for (const run of runs) for (const m of run.data.metrics || []) counts[m.key] = (counts[m.key] || 0) + 1;
+  const metrics = Object.keys(counts).sort((a, b) => counts[b] - counts[a] || a.localeCompare(b)).slice(0, 5);
+  const button = element("button", { textContent: "Compare", disabled: chosen.size < 2 });
+  button.onclick = () => { location.hash = `compare/${[...chosen].join(",")}`; };
+  const top = element("div", { className: "bartop" }, element("h2", { textContent: "Runs" }),
+    element("span", { textContent: runs.length === 100 ? "the first 100" : `${runs.length} found` }), button);
+  const titles = ["", "run", "started", "took", ...metrics];
+  const head = element("tr", {}, ...titles.map((t, i) => element("th", { textContent: t, className: i > 3 ? "number" : "" })));
+  const rows = runs.map((run) => listed(run, metrics, button));
+  const none = element("p", { className: "empty", textContent: "No run is like that. Log one: `import tidemill as tm; tm.log_metric('auc', 0.7)`." });
+  place("content").replaceChildren(top, rows.length ? element("div", { className: "scroll" }, element("table", {}, head, ...rows)) : none);
+  say(`${runs.filter((r) => r.info.status === "RUNNING").length} running`);
+}
+
+function listed(run, metrics, button) {
+  const { info } = run;
+  const box = element("input", { type: "checkbox", checked: chosen.has(info.run_id), ariaLabel: `choose ${info.run_name}` });
+  box.onclick = (event) => {
+    event.stopPropagation();
+    if (box.checked) chosen.add(info.run_id); else chosen.delete(info.run_id);
+    button.disabled = chosen.size < 2;
+  };
+  const values = Object.fromEntries((run.data.metrics || []).map((m) => [m.key, m.value]));
+  const name = element("a", { className: `dot ${info.status}`, textContent: info.run_name || info.run_id, href: `#runs/${info.run_id}`, title: info.status });
+  const cells = [element("td", {}, box), element("td", {}, name), moment(info.start_time), lasted(info),
+    ...metrics.map((key) => element("td", { className: "number", textContent: figure(values[key]) }))];
+  const made = row(cells, { className: "run" });
+  made.onclick = (event) => { if (event.target.tagName !== "A") location.hash = `runs/${info.run_id}`; };
+  return made;
+}
+
+// Charts
+
+function chart(title, series, latest) {
+  const every = series.flatMap((points) => points).filter((p) => typeof p.value === "number");
+  const caption = element("figcaption", {}, element("span", { textContent: title }), element("b", { textContent: latest }));
+  const picture = drawn("svg", { viewBox: "0 0 300 120", preserveAspectRatio: "none", role: "img", "aria-label": title });
+  if (every.length) {
+    const steps = every.map((p) => p.step), values = every.map((p) => p.value);
+    const [left, right] = [Math.min(...steps), Math.max(...steps)];
+    const [low, high] = [Math.min(...values), Math.max(...values)];
+    const x = (p) => 4 + ((p.step - left) / (right - left || 1)) * 292;
+    const y = (p) => 110 - ((p.value - low) / (high - low || 1)) * 98;
+    series.forEach((points, at) => {
+      const line = points.filter((p) => typeof p.value === "number")
+        .map((p, i) => `${i ? "L" : "M"}${x(p).toFixed(1)} ${y(p).toFixed(1)}`).join("");
+      picture.append(drawn("path", { d: line, class: `c${at % COLOURS}` }));
+    });
+    caption.title = `steps ${left} to ${right}, from ${figure(low)} to ${figure(high)}`;
+  }
+  return element("figure", {}, caption, picture);
+}
+
+async function histories(ids, key) {
+  const query = ids.map((id) => `run_ids=${encodeURIComponent(id)}`).join("&");
+  const path = `/metrics/get-history-bulk-interval?${query}&metric_key=${encodeURIComponent(key)}&max_results=320`;
+  const { metrics = [] } = await ask(path);
+  return ids.map((id) => metrics.filter((m) => m.run_id === id));
+}
+
+// One run
+
+async function detail(id) {
+  const { run } = await ask(`/runs/get?run_id=${encodeURIComponent(id)}`);
+  const metrics = run.data.metrics || [];
+  const plots = await Promise.all(metrics.slice(0, 60).map(async (m) => {
+    const series = m.step === 0 ? [[m]] : await histories([id], m.key);
+    return series[0].length > 1 ? chart(m.key, series, figure(m.value)) : null;
+  }));
+  const tags = named(run.data.tags);
+  const shown = Object.fromEntries(Object.entries(tags).filter(([key]) => !key.startsWith("mlflow.log-model")));
+  const top = element("div", { className: "bartop" },
+    element("h2", { className: `dot ${run.info.status}`, textContent: run.info.run_name || id }),
+    element("span", { textContent: `${run.info.status.toLowerCase()} · ${moment(run.info.start_time)} · ${lasted(run.info)} · ${run.info.user_id}` }),
+    element("span", { textContent: id }));
+  const left = element("div", {}, facts("Metrics", Object.fromEntries(metrics.map((m) => [m.key, m.value]))), facts("Params", named(run.data.params)));
+  const right = element("div", {}, await files(id), facts("Tags", shown));
+  place("content").replaceChildren(top, element("div", { className: "plots" }, ...plots.filter(Boolean)), element("div", { className: "columns" }, left, right));
+  say(run.info.status === "RUNNING" ? "live" : "ended");
+  return run.info.status === "RUNNING";
+}
+
+async function files(id, folder = "") {
+  const query = `run_id=${encodeURIComponent(id)}${folder ? `&path=${encodeURIComponent(folder)}` : ""}`;
+  const { files: found = [] } = await ask(`/artifacts/list?${query}`);
+  const rows = found.map((file) => {
+    const link = element("a", { textContent: file.path.split("/").pop() + (file.is_dir ? "/" : "") });
+    const cell = element("td", {}, link);
+    if (file.is_dir) {
+      link.href = "#";
+      link.onclick = async (event) => { event.preventDefault(); cell.replaceChildren(link, await files(id, file.path)); };
+    } else {
+      link.href = `/get-artifact?run_id=${encodeURIComponent(id)}&path=${encodeURIComponent(file.path)}`;
+      link.download = "";
+    }
+    return row([cell, element("td", { className: "number", textContent: file.is_dir ? "" : `${file.file_size.toLocaleString("en")} B` })]);
+  });
+  const table = rows.length ? element("table", {}, ...rows) : element("p", { className: "empty", textContent: "none" });
+  return folder ? table : element("div", {}, element("h2", { textContent: "Artifacts" }), table);
+}
+
+// Several runs
+
+async function compare(ids) {
+  const runs = (await Promise.all(ids.map((id) => ask(`/runs/get?run_id=${encodeURIComponent(id)}`)))).map((a) => a.run);
+  const head = element("tr", {}, element("th"), ...runs.map((r) => element("th", {}, element("a", { textContent: r.info.run_name, href: `#runs/${r.info.run_id}` }))));
+  const table = (title, read) => {
+    const keys = [...new Set(runs.flatMap((r) => Object.keys(read(r))))].sort();
+    const rows = keys.map((key) => {
+      const values = runs.map((r) => read(r)[key]);
+      return row([key, ...values.map(param)], { className: new Set(values).size > 1 ? "differs" : "" });
+    });
+    return element("div", { className: "compare scroll" }, element("h2", { textContent: title }), element("table", {}, head.cloneNode(true), ...rows));
+  };
+  const valued = (r) => Object.fromEntries((r.data.metrics || []).map((m) => [m.key, m.value]));
+  const keys = [...new Set(runs.flatMap((r) => (r.data.metrics || []).filter((m) => m.step > 0).map((m) => m.key)))].sort();
+  const plots = await Promise.all(keys.slice(0, 40).map(async (key) => chart(key, await histories(ids, key), "")));
+  const legend = element("p", { className: "legend" });
+  runs.forEach((r, at) => {
+    legend.append(element("i", { className: `c${at % COLOURS}` }), r.info.run_name);
+  });
+  place("content").replaceChildren(element("div", { className: "bartop" }, element("h2", { textContent: `${runs.length} runs compared` })),
+    plots.length ? legend : "", element("div", { className: "plots" }, ...plots),
+    table("Metrics", valued), table("Params", (r) => named(r.data.params)));
+  say(`${runs.length} runs`);
+  return runs.some((r) => r.info.status === "RUNNING");
+}
+
+// Where the address says
+
+let everywhere = [];
+
+async function experiments() {
+  const { experiments: found = [] } = await ask("/experiments/search", { max_results: 1000 });
+  everywhere = found.map((e) => e.experiment_id);
+  const options = found.map((e) => element("option", { value: e.experiment_id, textContent: e.name }));
+  place("experiment").replaceChildren(element("option", { value: "", textContent: "all experiments" }), ...options);
+}
+
+async function show() {
+  clearTimeout(timer);
+  let again = true;
+  try {
+    const path = location.hash.replace(/^#\/?/, "");
+    const run = path.match(/(?:^|\/)runs\/([0-9a-f]{32})/);
+    const several = path.match(/^compare\/([0-9a-f,]+)$/);
+    const experiment = path.match(/^experiments\/([0-9a-f]+)$/);
+    if (!everywhere.length) await experiments();
+    if (experiment) place("experiment").value = experiment[1];
+    place("search").hidden = Boolean(run || several);
+    if (run) again = await detail(run[1]);
+    else if (several) again = await compare(several[1].split(",").slice(0, 12));
+    else await list();
+    place("trouble").textContent = "";
+  } catch (error) {
+    place("trouble").textContent = error.message;
+    if (error instanceof TypeError) say("no answer", false);
+  }
+  if (again) timer = setTimeout(show, PAUSE);
+}
+
+place("form").onsubmit = (event) => { event.preventDefault(); show(); };
+place("experiment").onchange = show;
+window.onhashchange = show;
+show();

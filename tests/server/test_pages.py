@@ -1,0 +1,70 @@
+"""The pages, in a real browser: what is drawn is what the server says."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.server.mlflow.conftest import Server
+
+import tidemill as tm
+
+BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
+FLAGS = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+    "--virtual-time-budget=8000",
+)
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    if BROWSER is None:
+        pytest.skip("No browser is installed.")
+    server = Server(tmp_path / "home")
+    monkeypatch.setenv("TIDEMILL_TRACKING_URI", server.address)
+    monkeypatch.setenv("TIDEMILL_HOME", str(tmp_path / "elsewhere"))
+    monkeypatch.setenv("TIDEMILL_CAPTURE", "0")
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+def drawn(address: str, folder: Path) -> str:
+    """Return the page as it stands after its script has run."""
+    assert BROWSER is not None
+    command = [BROWSER, *FLAGS, f"--user-data-dir={folder / 'browser'}", "--dump-dom", address]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=100).stdout
+
+
+@pytest.mark.timeout(300)
+def test_runs_are_listed_looked_at_and_compared(server: Server, tmp_path: Path) -> None:
+    ids = []
+    for depth in (2, 3):
+        with tm.start_run(run_name=f"depth <b>{depth}</b>") as run:
+            tm.log_param("depth", depth)
+            for step in range(5):
+                tm.log_metric("loss", 1 / (step + depth), step=step)
+            tm.log_text("hello", "notes.txt")
+        ids.append(run.id)
+    listed = drawn(f"{server.address}/page/runs.html", tmp_path)
+    assert "depth &lt;b&gt;2&lt;/b&gt;" in listed
+    assert "2 found" in listed
+    one = drawn(f"{server.address}/#/experiments/0/runs/{ids[0]}", tmp_path)
+    assert "notes.txt" in one
+    assert len(re.findall(r"<path d=\"M[^\"]+L[^\"]+\" class=\"c0\"", one)) == 1
+    both = drawn(f"{server.address}/page/runs.html#compare/{','.join(ids)}", tmp_path)
+    assert "2 runs compared" in both
+    assert 'class="c1"' in both
+    assert '<tr class="differs"><td>depth</td>' in both
+
+
+@pytest.mark.timeout(120)
+def test_an_empty_home_says_what_to_do(server: Server, tmp_path: Path) -> None:
+    assert "Nothing is deployed yet" in drawn(server.address, tmp_path)
+    assert "No run is like that" in drawn(f"{server.address}/page/runs.html", tmp_path)
