@@ -1,0 +1,75 @@
+"""Models, their versions, and how they are made."""
+
+from __future__ import annotations
+
+from tidemill.registry.records import AliasChange, Model, ModelVersion
+from tidemill.server.operations.records import Job
+from tidemill.server.operations.subject import USER, Subject, changes
+
+
+class Models(Subject):
+    """Models, their versions, and how they are made."""
+
+    def models(self) -> list[Model]:
+        """All models."""
+        return self._home.registry.models()
+
+    def versions(self, model: str) -> list[ModelVersion]:
+        """A model's versions, newest first."""
+        return self._home.registry.versions(model)
+
+    def version(self, ref: str) -> ModelVersion:
+        """One model version."""
+        return self._version(ref)
+
+    def history(self, model: str) -> list[AliasChange]:
+        """What was live when, newest first."""
+        return self._home.registry.history(model)
+
+    def bundle(self, ref: str) -> str:
+        """The folder of a version's bundle, unpacked."""
+        return str(self._home.unpack(self._version(ref).packed))
+
+    @changes
+    def train(self, model: str) -> Job:
+        """Train, judge, register and roll out; runs on in the background."""
+        self._home.trainer.model_policy(model)
+        return self._jobs.start(
+            lambda job: setattr(
+                job,
+                "run",
+                self._home.controller.train(
+                    model, actor=USER, on_progress=lambda _, s: job.show(s.name)
+                ),
+            ),
+            f"train {model}",
+        )
+
+    @changes
+    def check(self, model: str) -> Job:
+        """Train and judge the working tree's model, and stop there."""
+        self._home.trainer.model_policy(model)
+        return self._jobs.start(
+            lambda job: setattr(
+                job,
+                "run",
+                self._home.trainer.check(
+                    model, actor=USER, on_progress=lambda _, s: job.show(s.name)
+                ),
+            ),
+            f"check {model}",
+        )
+
+    @changes
+    def alias(self, model: str, alias: str, version: int, reason: str = "") -> Model:
+        """Have an alias name a version."""
+        said = reason or "It was set by hand."
+        self._home.registry.set_alias(model, alias, version, actor=USER, reason=said)
+        return self._home.registry.model(model)
+
+    @changes
+    def approve(self, ref: str, reason: str = "") -> ModelVersion:
+        """Mark a version as ready for use."""
+        version = self._version(ref)
+        said = reason or "It was approved by hand."
+        return self._home.registry.approve(version.model, version.version, reason=said, actor=USER)

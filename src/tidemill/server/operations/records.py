@@ -1,0 +1,66 @@
+"""What operations return that no room returns by itself."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+
+from tidemill.loop.records import Decision, Intention, Reproduction
+from tidemill.monitoring.records import Finding, WindowReport
+from tidemill.pipelines.records import PipelineRun
+from tidemill.registry.records import Model
+from tidemill.serving.records import Deployment, Rollout
+from tidemill.upkeep.records import Reclaimed
+
+
+class EndpointStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """An endpoint at a glance."""
+
+    deployment: Deployment
+    rollout: Rollout | None
+    windows: tuple[WindowReport, ...]
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True):
+    """A home at a glance."""
+
+    version: str
+    home: str
+    project: str | None
+    now: datetime
+    serving: str | None
+    workers: int
+    models: tuple[Model, ...]
+    endpoints: tuple[EndpointStatus, ...]
+    findings: tuple[Finding, ...]
+    decisions: tuple[Decision, ...]
+    intentions: tuple[Intention, ...]
+
+
+class Job(msgspec.Struct, kw_only=True):
+    """Something long that runs in the owner.
+
+    Attributes:
+        id: Names it.
+        done: Whether it has come to its end.
+        step: What it is doing.
+        run: The pipeline run, once it has ended.
+        reproduction: What came of making a run again.
+        reclaimed: What was erased and given back.
+        error: What went wrong.
+        code: The error's code.
+    """
+
+    id: str
+    done: bool = False
+    step: str = ""
+    run: PipelineRun | None = None
+    reproduction: Reproduction | None = None
+    reclaimed: Reclaimed | None = None
+    error: str | None = None
+    code: str | None = None
+
+    def show(self, step: str) -> None:
+        """Say what it is doing."""
+        self.step = step

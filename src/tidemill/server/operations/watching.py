@@ -1,0 +1,60 @@
+"""What the monitor knows and found."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from tidemill.core.policy import MonitorPolicy
+from tidemill.monitoring.records import EstimateHistory, Finding, WindowReport
+from tidemill.server.operations.errors import BadArgument
+from tidemill.server.operations.subject import Limit, Subject
+
+
+class Watching(Subject):
+    """What the monitor knows and found."""
+
+    def windows(self, endpoint: str, limit: Limit = 12) -> list[WindowReport]:
+        """Windows' reports, newest first."""
+        self._home.deployments.get(endpoint)
+        return self._home.monitor.windows(endpoint, limit=limit)
+
+    def window(
+        self, endpoint: str, since: str, until: str, version: int | None = None
+    ) -> WindowReport:
+        """What is known of any stretch of an endpoint's predictions."""
+        model = self._home.deployments.get(endpoint).champion.model
+        policy = self._home.policy.models.get(model)
+        begin, end = _moment("since", since), _moment("until", until)
+        if begin >= end:
+            raise BadArgument(
+                f"The stretch from {since} to {until} is empty.", expected="since before until"
+            )
+        return self._home.monitor.window(
+            endpoint,
+            model=model,
+            policy=MonitorPolicy() if policy is None else policy.monitor,
+            since=begin,
+            until=end,
+            version=version,
+            metrics=() if policy is None else policy.metrics,
+        )
+
+    def estimates(self, endpoint: str) -> EstimateHistory:
+        """How near the estimates of quality came to what the labels told."""
+        self._home.deployments.get(endpoint)
+        return self._home.monitor.estimates(endpoint)
+
+    def findings(self, endpoint: str | None = None, limit: Limit = 50) -> list[Finding]:
+        """What the monitor found, newest first."""
+        return self._home.monitor.findings(endpoint, limit=limit)
+
+
+def _moment(name: str, text: str) -> datetime:
+    """Read a day or a moment; UTC where it does not say otherwise."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise BadArgument(
+            f"{name} is {text!r}.", expected="a day or a moment, such as 2026-03-01T12:00"
+        ) from error
+    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
