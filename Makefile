@@ -34,7 +34,7 @@ format: $(VENV)/.ready  ## Format the tree.
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(VENV)/.ready  ## Measure, and write benchmarks/RESULTS.md.
+bench: $(VENV)/.ready  ## Measure start-up, and write its section of benchmarks/RESULTS.md.
 	$(BIN)/python -m benchmarks
 
 lock: $(VENV)/.ready  ## Renew requirements.lock from pyproject.toml.

@@ -1,1 +1,1 @@
-"""Measurements; see RESULTS.md."""
+"""Measurements; each writes its section of RESULTS.md."""

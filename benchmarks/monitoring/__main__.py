@@ -18,6 +18,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from benchmarks import results
+
 ROWS = int(os.environ.get("BENCH_ROWS", "1000000"))
 COLUMNS = int(os.environ.get("BENCH_COLUMNS", "50"))
 TIMES = int(os.environ.get("BENCH_TIMES", "3"))
@@ -38,7 +40,7 @@ THEIRS = {
 
 
 def main() -> None:
-    """Measure all, and print the table."""
+    """Measure all, and write the section."""
     with tempfile.TemporaryDirectory() as folder:
         paths = [Path(folder) / name for name in ("reference.parquet", "current.parquet")]
         for seed, path in enumerate(paths):
@@ -51,7 +53,7 @@ def main() -> None:
             measured[title] = several(
                 [*environment(packages), str(PEERS / f"{name}.py"), *map(str, paths)]
             )
-    sys.stdout.write(render(measured))
+    results.write("Comparing tables", "python -m benchmarks monitoring", render(measured))
 
 
 def made(seed: int) -> pl.DataFrame:

@@ -1,4 +1,4 @@
-"""Loads one worker with wrk and prints a table: `python -m benchmarks.serving`.
+"""Loads one worker with wrk and writes a table: `python -m benchmarks serving`.
 
 The model has 20 numeric features and 100 boosted trees; validation, routing, metrics and the
 prediction log are on. `cpu` is the worker's processor time a request, which is comparable between
@@ -26,6 +26,7 @@ import polars as pl
 from sklearn.datasets import make_classification
 from sklearn.ensemble import HistGradientBoostingClassifier
 
+from benchmarks import results
 from tidemill.core.contract import Column, Contract
 from tidemill.models.packing import pack
 from tidemill.serving.routes import EndpointRoutes, RouteTable, RouteTarget, write_routes
@@ -131,13 +132,12 @@ def load(home: Path, port: int, pid: int, body: str, connections: int) -> dict[s
     return seen
 
 
-def report(name: str, rows: int, seen: dict[str, Any]) -> None:
-    """Print a line of the table."""
+def line(name: str, rows: int, seen: dict[str, Any]) -> str:
+    """Return a line of the table."""
     rate = seen["requests"] / seen["seconds"]
-    print(
+    return (
         f"| {name} | {rate:,.0f} | {rate * rows:,.0f} | {seen['p50']:.2f} | {seen['p99']:.2f} "
-        f"| {seen['cpu_us']:,.0f} | {seen['errors']} |",
-        flush=True,
+        f"| {seen['cpu_us']:,.0f} | {seen['errors']} |"
     )
 
 
@@ -148,8 +148,10 @@ def main() -> None:
     home = Path(tempfile.mkdtemp(prefix="tidemill-bench-"))
     prepare(home)
     target = RouteTarget(model="bench", version=1, bundle="bench")
-    print("| work | requests/s | rows/s | p50 ms | p99 ms | cpu µs | errors |")
-    print("|---|---|---|---|---|---|---|")
+    lines = [
+        "| work | requests/s | rows/s | p50 ms | p99 ms | cpu µs | errors |",
+        "|---|---|---|---|---|---|---|",
+    ]
     for server, log in (("worker", 1.0), ("worker", 0.0), ("uvicorn", 1.0)):
         routes = EndpointRoutes(targets=(target,), log=log)
         write_routes(home / "routes.json", RouteTable(endpoints={"bench": routes}))
@@ -160,22 +162,23 @@ def main() -> None:
             load(home, port, process.pid, "json_1", 8)
             for connections in (1, 16, 64):
                 seen = load(home, port, process.pid, "json_1", connections)
-                report(f"{name}: one row, {connections} connections", 1, seen)
+                lines.append(line(f"{name}: one row, {connections} connections", 1, seen))
             if server == "worker" and log:
                 seen = load(home, port, process.pid, "columns_1", 16)
-                report(f"{name}: one row as 20 tensors, 16 connections", 1, seen)
+                lines.append(line(f"{name}: one row as 20 tensors, 16 connections", 1, seen))
                 for form in ("json", "binary"):
                     seen = load(home, port, process.pid, f"{form}_1000", 4)
-                    report(f"{name}: 1,000 rows in {form}, 4 connections", 1000, seen)
+                    lines.append(line(f"{name}: 1,000 rows in {form}, 4 connections", 1000, seen))
                 pages = int(Path(f"/proc/{process.pid}/statm").read_text().split()[1])
                 memory = pages * os.sysconf("SC_PAGE_SIZE") / 2**20
-                print(
+                lines.append(
                     f"| {name}: first answer after {seconds:.2f} s, {memory:.0f} MB | | | | | | |"
                 )
         finally:
             process.terminate()
             process.wait()
     shutil.rmtree(home)
+    results.write("Serving", "python -m benchmarks serving", "\n".join(lines))
 
 
 if __name__ == "__main__":

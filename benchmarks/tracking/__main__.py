@@ -1,9 +1,8 @@
-"""Measures tracking beside `mlflow server`, over HTTP: `python -m benchmarks.tracking`.
+"""Measures tracking beside `mlflow server`, over HTTP: `python -m benchmarks tracking`.
 
 Both servers are started on empty homes on loopback, with their defaults, and asked the same by
 the same program, in turns. MLflow lives in an environment of its own, made by uv. Every write is
-answered when it is durable here; MLflow's SQLite answers before the disk has it. Prints a table
-and writes `benchmarks/tracking.json`, which `make bench` puts into RESULTS.md.
+answered when it is durable here; MLflow's SQLite answers before the disk has it.
 """
 
 from __future__ import annotations
@@ -23,6 +22,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from benchmarks import results
 from benchmarks.processes import children, proportional
 
 SECONDS = float(os.environ.get("BENCH_SECONDS", "4"))
@@ -93,7 +93,7 @@ class Server:
 
 
 def main() -> None:
-    """Measure, and write the figures."""
+    """Measure, and write the section."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         commands = {
@@ -115,10 +115,7 @@ def main() -> None:
                 }
             finally:
                 server.stop()
-        Path(__file__).parents[1].joinpath("tracking.json").write_text(
-            json.dumps(found, indent=1), "utf-8"
-        )
-        sys.stdout.write(table(found))
+        results.write("Tracking", "python -m benchmarks tracking", table(found))
 
 
 def peer(folder: Path) -> Path:

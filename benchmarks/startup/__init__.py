@@ -1,0 +1,1 @@
+"""Measures start-up, import, memory and the demonstration."""
