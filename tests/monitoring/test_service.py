@@ -16,6 +16,7 @@ from tidemill.core.policy import MonitorPolicy
 from tidemill.core.tasks import Task
 from tidemill.journal.service import Journal
 from tidemill.models.metrics import evaluate
+from tidemill.monitoring.events import WindowJudged
 from tidemill.monitoring.records import Finding, WindowReport
 from tidemill.monitoring.reference import Reference
 from tidemill.monitoring.service import Monitor
@@ -172,6 +173,26 @@ def test_late_and_corrected_labels_change_a_window_that_was_judged(watch: Watch)
     assert watch.look(LIVE + 11 * DAY) == []
     assert watch.window.realised["roc_auc"] > 0.7
     assert set(watch.window.found) == {"performance", "concept"}
+
+
+def test_a_window_says_what_it_shows_to_be_over_and_is_silent_on_what_it_cannot_judge(
+    watch: Watch, journal: Journal
+) -> None:
+    def clear() -> tuple[str, ...]:
+        newest = journal.read(types=(WindowJudged.type,), newest_first=True, limit=1)[0]
+        return newest.read(WindowJudged).clear
+
+    watch.learned()
+    week = _week(6)
+    ids = watch.box.answer(week)
+    watch.look(LIVE + 9 * DAY)
+    assert set(clear()) == {"drift", "prediction-drift", "estimated-performance"}
+    watch.box.label(ids, (~week["truth"]).to_list(), LIVE + 9 * DAY)
+    watch.look(LIVE + 10 * DAY)
+    assert not {"performance", "concept"} & set(clear())
+    watch.box.label(ids, week["truth"].to_list(), LIVE + 10 * DAY)
+    watch.look(LIVE + 11 * DAY)
+    assert {"performance", "concept", "silence"} <= set(clear())
 
 
 def test_quality_is_estimated_while_labels_are_awaited(watch: Watch) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from tidemill.core.clock import from_micros
+from tidemill.core.findings import FindingKind, Severity
 from tidemill.core.policy import MonitorPolicy
 from tidemill.core.tasks import LOWER_IS_BETTER, improvement, metrics_of
 from tidemill.monitoring.blocks import BlockCounts
@@ -34,10 +35,8 @@ from tidemill.monitoring.records import (
     Cause,
     ColumnDrift,
     Finding,
-    FindingKind,
     JointDrift,
     SegmentQuality,
-    Severity,
     WindowReport,
 )
 

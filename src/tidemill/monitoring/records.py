@@ -7,16 +7,7 @@ from typing import Literal
 
 import msgspec
 
-FindingKind = Literal[
-    "drift",
-    "prediction-drift",
-    "performance",
-    "estimated-performance",
-    "concept",
-    "silence",
-    "quality",
-]
-Severity = Literal["info", "warning", "critical"]
+from tidemill.core.findings import FindingKind, Severity
 
 
 class ColumnDrift(msgspec.Struct, frozen=True, kw_only=True):
@@ -234,6 +225,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
         numbers: The figures behind it.
         columns: The columns that it concerns, the most telling first.
         causes: What explains it, the largest part first.
+        about: Which of several, where an endpoint can have more than one of a kind at once: a
+            disk, a worker. It tells one alert from another; columns and figures do not.
     """
 
     kind: FindingKind
@@ -247,6 +240,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     numbers: dict[str, float] = {}
     columns: tuple[str, ...] = ()
     causes: tuple[Cause, ...] = ()
+    about: str = ""
 
 
 class VersionEvidence(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,10 +12,12 @@ import polars as pl
 from sqlalchemy import Connection
 
 from tidemill.core.clock import Clock, from_micros, micros
+from tidemill.core.findings import FindingKind
 from tidemill.core.policy import MonitorPolicy
 from tidemill.core.references import Ref
 from tidemill.journal.service import Journal
 from tidemill.monitoring import store
+from tidemill.monitoring.clearing import clear_kinds
 from tidemill.monitoring.errors import WindowNotFound
 from tidemill.monitoring.estimate_history import estimate_history
 from tidemill.monitoring.events import FindingRaised, WindowJudged
@@ -26,7 +28,6 @@ from tidemill.monitoring.performance import losses_of
 from tidemill.monitoring.records import (
     EstimateHistory,
     Finding,
-    FindingKind,
     VersionEvidence,
     WindowReport,
 )
@@ -264,7 +265,7 @@ class Monitor:
             store.forget(connection, endpoint, kept)
             store.set_progress(connection, endpoint, after)
             store.join_states(connection, endpoint, model, kept, MOST_BLOCKS)
-            self._write(connection, report, findings, states)
+            self._write(connection, report, findings, states, clear_kinds(report))
 
         self._db.write(work)
         return findings
@@ -293,7 +294,13 @@ class Monitor:
             )
             new = [f for f in findings if f.kind not in known.found]
             told = (*known.found, *(f.kind for f in new))
-            write = partial(self._write, report=_with(report, told), findings=new, states=states)
+            write = partial(
+                self._write,
+                report=_with(report, told),
+                findings=new,
+                states=states,
+                clear=clear_kinds(report),
+            )
             self._db.write(write)
             found += new
         return found
@@ -349,6 +356,7 @@ class Monitor:
         report: WindowReport,
         findings: Sequence[Finding],
         states: Sequence[BlockState],
+        clear: tuple[FindingKind, ...],
     ) -> None:
         store.set_window(connection, report)
         store.set_states(connection, report.endpoint, report.model, states)
@@ -359,6 +367,9 @@ class Monitor:
             predictions=report.predictions,
             coverage=report.coverage,
             findings=len(findings),
+            since=report.since,
+            until=report.until,
+            clear=clear,
         )
         fact = self._journal.append(connection, judged, subject=subject, actor=ACTOR)
         for finding in findings:
