@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 from tests.server.mlflow.conftest import Server
@@ -68,3 +71,28 @@ def test_runs_are_listed_looked_at_and_compared(server: Server, tmp_path: Path) 
 def test_an_empty_home_says_what_to_do(server: Server, tmp_path: Path) -> None:
     assert "Nothing is deployed yet" in drawn(server.address, tmp_path)
     assert "No run is like that" in drawn(f"{server.address}/page/runs.html", tmp_path)
+
+
+@pytest.mark.timeout(300)
+def test_a_model_is_followed_to_its_run_and_its_rows(tmp_path: Path) -> None:
+    if BROWSER is None:
+        pytest.skip("No browser is installed.")
+    project = tmp_path / "project"
+    project.mkdir()
+    for command in ("init", "run"):
+        subprocess.run([sys.executable, "-m", "tidemill", command], cwd=project, check=True)
+    server = Server(project / ".tidemill")
+    try:
+        models = drawn(f"{server.address}/page/models.html", tmp_path)
+        assert "champion → 1" in models
+        one = drawn(f"{server.address}/page/models.html#model/1", tmp_path)
+        assert re.search(r"verified on \d+ rows", one)
+        assert re.findall(r"<title>dataset:rows@\w+ trained run:\w+</title>", one)
+        assert "<title>model:model@1 serves endpoint:model</title>" in one
+        version = json.load(urlopen(f"{server.address}/api/datasets"))[0]["version"]
+        columns = drawn(f"{server.address}/page/data.html#rows/{version}", tmp_path)
+        assert "569 rows in 1 files" in columns
+        assert columns.count('class="spread"') == 30
+        assert "There is no model" in drawn(f"{server.address}/page/models.html#nobody/7", tmp_path)
+    finally:
+        server.stop()

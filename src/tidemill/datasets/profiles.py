@@ -77,7 +77,8 @@ def _profile(i: int, column: str, dtype: pl.DataType, answer: dict[str, Any]) ->
         name=column,
         type=str(dtype),
         missing=answer[f"{i}.missing"] / rows,
-        distinct=answer.get(f"{i}.distinct") or 0,
+        # The count is an estimate, which can exceed what there is.
+        distinct=min(answer.get(f"{i}.distinct") or 0, answer["rows"]),
         mean=answer.get(f"{i}.mean"),
         std=answer.get(f"{i}.std"),
         quantiles=quantiles,

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 collect_ignore = ["client_flow.py", "client_frameworks.py"]
@@ -42,7 +43,11 @@ class Server:
 
     def kill(self) -> None:
         """End it as a power cut would, with no chance to finish anything."""
+        # Its workers would go on answering, as they are meant to.
+        everything = psutil.Process(self.process.pid).children(recursive=True)
         self.process.kill()
+        for process in everything:
+            process.kill()
         self._end()
 
     def stop(self) -> None:

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+import msgspec
+
+from tidemill.core.references import Ref
+from tidemill.lineage.records import Edge
+from tidemill.models.bundle import open_bundle
+from tidemill.models.records import Manifest
 from tidemill.registry.records import AliasChange, Model, ModelVersion
 from tidemill.server.operations.records import Job
 from tidemill.server.operations.subject import USER, Subject, changes
+
+Depth = Annotated[int, msgspec.Meta(ge=1, le=10)]
 
 
 class Models(Subject):
@@ -29,6 +39,17 @@ class Models(Subject):
     def bundle(self, ref: str) -> str:
         """The folder of a version's bundle, unpacked."""
         return str(self._home.unpack(self._version(ref).packed))
+
+    def manifest(self, ref: str) -> Manifest:
+        """What a version's bundle says of it."""
+        # Unpacking has checked every file against its digest.
+        return open_bundle(self._home.unpack(self._version(ref).packed), verify=False)
+
+    def lineage(self, ref: str, depth: Depth = 3) -> list[Edge]:
+        """What anything came from and what came of it, so many steps each way."""
+        named = Ref.parse(ref)
+        below = self._home.lineage.downstream(named, depth)
+        return [*reversed(self._home.lineage.upstream(named, depth)), *below]
 
     @changes
     def train(self, model: str) -> Job:

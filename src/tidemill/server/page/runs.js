@@ -3,29 +3,12 @@
 "use strict";
 
 const CORE = "/ajax-api/2.0/mlflow";
-const SVG = "http://www.w3.org/2000/svg";
 const PAUSE = 2500;
 const COLOURS = 6;
 const chosen = new Set();
 let timer = 0;
 
-const place = (id) => document.getElementById(id);
-
-function element(name, options = {}, ...children) {
-  const made = document.createElement(name);
-  for (const [key, value] of Object.entries(options)) made[key] = value;
-  made.append(...children);
-  return made;
-}
-
-function drawn(name, attributes, text) {
-  const made = document.createElementNS(SVG, name);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  if (text !== undefined) made.textContent = text;
-  return made;
-}
-
-async function ask(path, body) {
+async function tracked(path, body) {
   const options = body === undefined ? {} : {
     method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body),
   };
@@ -37,28 +20,12 @@ async function ask(path, body) {
 
 const named = (entries) => Object.fromEntries((entries || []).map((e) => [e.key, e.value]));
 const moment = (millis) => (millis ? new Date(millis).toISOString().slice(0, 16).replace("T", " ") : "–");
-const figure = (value) => (typeof value === "number" ? Number(value.toPrecision(5)).toString() : String(value ?? "–"));
 const param = (value) => (/^-?\d+\.\d{7,}$/.test(value ?? "") ? figure(Number(value)) : figure(value));
 
 function lasted(info) {
   const seconds = Math.max(0, ((info.end_time || Date.now()) - info.start_time) / 1000);
   if (seconds < 90) return `${seconds.toFixed(seconds < 10 ? 1 : 0)} s`;
   return seconds < 5400 ? `${(seconds / 60).toFixed(0)} min` : `${(seconds / 3600).toFixed(1)} h`;
-}
-
-function say(text, ok = true) {
-  place("state").className = `state ${ok ? "ok" : "lost"}`;
-  place("state").textContent = text;
-}
-
-function row(cells, options = {}) {
-  return element("tr", options, ...cells.map((cell) => (cell instanceof Node ? cell : element("td", { textContent: cell }))));
-}
-
-function facts(title, entries) {
-  const rows = Object.entries(entries).map(([key, value]) => row([key, figure(value)]));
-  const none = element("p", { className: "empty", textContent: "none" });
-  return element("div", {}, element("h2", { textContent: title }), rows.length ? element("table", {}, ...rows) : none);
 }
 
 // The list
@@ -68,7 +35,7 @@ async function list() {
   const body = { experiment_ids: experiment ? [experiment] : everywhere, max_results: 100 };
   if (place("filter").value.trim()) body.filter = place("filter").value;
   if (place("order").value.trim()) body.order_by = [place("order").value];
-  const { runs = [] } = await ask("/runs/search", body);
+  const { runs = [] } = await tracked("/runs/search", body);
   const counts = {};
   for (const run of runs) for (const m of run.data.metrics || []) counts[m.key] = (counts[m.key] || 0) + 1;
   const metrics = Object.keys(counts).sort((a, b) => counts[b] - counts[a] || a.localeCompare(b)).slice(0, 5);
@@ -126,14 +93,14 @@ function chart(title, series, latest) {
 async function histories(ids, key) {
   const query = ids.map((id) => `run_ids=${encodeURIComponent(id)}`).join("&");
   const path = `/metrics/get-history-bulk-interval?${query}&metric_key=${encodeURIComponent(key)}&max_results=320`;
-  const { metrics = [] } = await ask(path);
+  const { metrics = [] } = await tracked(path);
   return ids.map((id) => metrics.filter((m) => m.run_id === id));
 }
 
 // One run
 
 async function detail(id) {
-  const { run } = await ask(`/runs/get?run_id=${encodeURIComponent(id)}`);
+  const { run } = await tracked(`/runs/get?run_id=${encodeURIComponent(id)}`);
   const metrics = run.data.metrics || [];
   const plots = await Promise.all(metrics.slice(0, 60).map(async (m) => {
     const series = m.step === 0 ? [[m]] : await histories([id], m.key);
@@ -154,7 +121,7 @@ async function detail(id) {
 
 async function files(id, folder = "") {
   const query = `run_id=${encodeURIComponent(id)}${folder ? `&path=${encodeURIComponent(folder)}` : ""}`;
-  const { files: found = [] } = await ask(`/artifacts/list?${query}`);
+  const { files: found = [] } = await tracked(`/artifacts/list?${query}`);
   const rows = found.map((file) => {
     const link = element("a", { textContent: file.path.split("/").pop() + (file.is_dir ? "/" : "") });
     const cell = element("td", {}, link);
@@ -174,7 +141,7 @@ async function files(id, folder = "") {
 // Several runs
 
 async function compare(ids) {
-  const runs = (await Promise.all(ids.map((id) => ask(`/runs/get?run_id=${encodeURIComponent(id)}`)))).map((a) => a.run);
+  const runs = (await Promise.all(ids.map((id) => tracked(`/runs/get?run_id=${encodeURIComponent(id)}`)))).map((a) => a.run);
   const head = element("tr", {}, element("th"), ...runs.map((r) => element("th", {}, element("a", { textContent: r.info.run_name, href: `#runs/${r.info.run_id}` }))));
   const table = (title, read) => {
     const keys = [...new Set(runs.flatMap((r) => Object.keys(read(r))))].sort();
@@ -203,7 +170,7 @@ async function compare(ids) {
 let everywhere = [];
 
 async function experiments() {
-  const { experiments: found = [] } = await ask("/experiments/search", { max_results: 1000 });
+  const { experiments: found = [] } = await tracked("/experiments/search", { max_results: 1000 });
   everywhere = found.map((e) => e.experiment_id);
   const options = found.map((e) => element("option", { value: e.experiment_id, textContent: e.name }));
   place("experiment").replaceChildren(element("option", { value: "", textContent: "all experiments" }), ...options);

@@ -2,32 +2,9 @@
 // never as markup.
 "use strict";
 
-const SVG = "http://www.w3.org/2000/svg";
 const PAUSE = 3000;
 
-function element(name, options = {}, ...children) {
-  const made = document.createElement(name);
-  for (const [key, value] of Object.entries(options)) made[key] = value;
-  made.append(...children);
-  return made;
-}
-
-function drawn(name, attributes, text) {
-  const made = document.createElementNS(SVG, name);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  if (text !== undefined) made.textContent = text;
-  return made;
-}
-
-const day = (moment) => moment.slice(0, 10);
-const minute = (moment) => moment.slice(0, 16).replace("T", " ");
 const number = (value) => (typeof value === "number" ? value.toFixed(3) : "–");
-
-function tile(label, value, note) {
-  const parts = [element("dt", { textContent: label }), element("dd", { textContent: value })];
-  if (note) parts[1].append(element("small", { textContent: note }));
-  return element("div", {}, ...parts);
-}
 
 function traffic(deployment) {
   const canary = deployment.canary_percent || 0;
@@ -123,28 +100,23 @@ function item(tone, moment, kind, ...texts) {
 }
 
 function fill(id, items, nothing) {
-  const place = document.getElementById(id);
-  place.replaceChildren(...(items.length ? items : [element("li", { className: "empty", textContent: nothing })]));
+  place(id).replaceChildren(...(items.length ? items : [element("li", { className: "empty", textContent: nothing })]));
 }
 
 function table(models) {
-  const head = element("tr", {}, ...["model", "newest", "aliases", "since"].map((t) => element("th", { textContent: t })));
   const rows = models.map((m) => {
     const aliases = Object.entries(m.aliases).map(([alias, v]) => `${alias} → ${v}`).join(", ");
-    const cells = [m.name, String(m.latest ?? "–"), aliases || "–", day(m.created)];
-    return element("tr", {}, ...cells.map((t) => element("td", { textContent: t })));
+    const name = element("a", { textContent: m.name, href: `/page/models.html#${encodeURIComponent(m.name)}` });
+    return row([element("td", {}, name), String(m.latest ?? "–"), aliases || "–", day(m.created)]);
   });
-  document.getElementById("models").replaceChildren(head, ...rows);
+  place("models").replaceChildren(heads(["model", "newest", "aliases", "since"]), ...rows);
 }
 
 function show(status) {
-  document.getElementById("home").textContent = status.project || status.home;
-  const state = document.getElementById("state");
-  state.className = "state ok";
-  state.textContent = `${status.workers} ${status.workers === 1 ? "worker" : "workers"} at ${status.serving || "–"} · ${status.version}`;
+  say(`${status.workers} ${status.workers === 1 ? "worker" : "workers"} at ${status.serving || "–"} · ${status.version}`);
   const endpoints = status.endpoints.map(endpoint);
   const none = element("article", {}, element("p", { className: "empty", textContent: "Nothing is deployed yet: start with `tidemill run`." }));
-  document.getElementById("endpoints").replaceChildren(...(endpoints.length ? endpoints : [none]));
+  place("endpoints").replaceChildren(...(endpoints.length ? endpoints : [none]));
   fill("decisions", status.decisions.map((d) => item(d.kind, minute(d.time), d.kind, d.reason, d.result)), "Nothing yet.");
   fill("findings", status.findings.map((f) => item(f.severity, `until ${day(f.until)}`, f.kind, f.message)), "Nothing yet.");
   table(status.models);
@@ -153,13 +125,9 @@ function show(status) {
 
 async function renew() {
   try {
-    const answer = await fetch("/api/status", { cache: "no-store" });
-    if (!answer.ok) throw new Error(String(answer.status));
-    show(await answer.json());
+    show(await operation("status"));
   } catch (error) {
-    const state = document.getElementById("state");
-    state.className = "state lost";
-    state.textContent = "no answer";
+    say("no answer", false);
   }
   setTimeout(renew, PAUSE);
 }
