@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -14,7 +15,7 @@ from tidemill.cli.output import Output, cell
 if TYPE_CHECKING:
     from tidemill.demo.runner import Outcome
     from tidemill.loop.records import Trace
-    from tidemill.pipelines.records import PipelineRun
+    from tidemill.pipelines.records import Evaluation, GateReport, PipelineRun, StepRun
     from tidemill.sdk.session import Session
 
 _SHOWN = {"roc_auc": "AUC", "f1": "F1", "log_loss": "log loss"}
@@ -52,28 +53,52 @@ def demo_summary(outcome: Outcome, console: Console) -> None:
         )
 
 
-def run_summary(run: PipelineRun, output: Output) -> None:
-    """Tell how a training ended."""
+def run_summary(session: Session, run: PipelineRun, output: Output) -> None:
+    """Tell how a training ended: each step, the verdict, and what answers requests now."""
     output.write(f"{run.id}  {run.pipeline}  {run.status}")
     if run.error:
         output.say(run.error)
-    output.table(("step", "status", "error"), [(s.name, s.status, s.error) for s in run.steps])
+    output.table(
+        ("step", "status", "took", "error"),
+        [(s.name, s.status, _took(s), s.error) for s in run.steps],
+    )
+    gate: GateReport | None = session.ask("gate", id=run.id)
+    if gate is None:
+        return
+    against = f", against {gate.champion}" if gate.champion else ""
+    verdict = "passes its gate" if gate.passed else "is held back by its gate"
+    output.say(f"The candidate {verdict}, on {gate.rows:,} held-out rows{against}:")
+    for rule in gate.rules:
+        output.say(f"  {'✓' if rule.passed else '✗'} {rule.sentence}")
+    for line in _now_live(session, run):
+        output.say(line)
+
+
+def _took(step: StepRun) -> str | None:
+    if step.started is None or step.ended is None:
+        return None
+    return f"{(step.ended - step.started).total_seconds():.1f} s"
+
+
+def _now_live(session: Session, run: PipelineRun) -> Iterator[str]:
+    """Say which version the run registered, and how much of the traffic it has."""
+    for endpoint in session.ask("endpoints"):
+        model, live, canary = endpoint.champion.model, endpoint.champion, endpoint.canary
+        made = [v.version for v in session.ask("versions", model=model) if v.run_id == run.id]
+        if live.version in made:
+            yield f"model:{model}@{live.version} answers all of endpoint:{endpoint.endpoint}."
+        elif canary is not None and canary.version in made:
+            share = f"{endpoint.canary_percent:g}%"
+            yield f"model:{model}@{canary.version} answers {share} of endpoint:{endpoint.endpoint}."
 
 
 def check_report(session: Session, run: PipelineRun) -> str:
     """Return the Markdown report of a check."""
-    import msgspec
-
-    from tidemill.pipelines.records import Evaluation, GateReport
-    from tidemill.storage.blobs.local import LocalBlobs
-
-    blobs = LocalBlobs(session.home / "blobs")
-    artifacts = {a.path: a for a in session.ask("run_artifacts", id=run.id)}
     lines = [f"## Tidemill: {run.pipeline}", ""]
     if run.status != "finished":
         return "\n".join([*lines, f"The run **{run.status}**: {run.error}", ""])
-    gate = msgspec.json.decode(blobs.read(artifacts["gate.json"].digest), type=GateReport)
-    found = msgspec.json.decode(blobs.read(artifacts["evaluation.json"].digest), type=Evaluation)
+    gate: GateReport = session.ask("gate", id=run.id)
+    found: Evaluation = session.ask("evaluation", id=run.id)
     verdict = "**passes its gate**" if gate.passed else "is **held back**"
     lines += [f"The candidate {verdict}, judged on {gate.rows:,} held-out rows.", ""]
     if gate.champion:

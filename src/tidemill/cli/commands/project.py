@@ -143,7 +143,7 @@ def _train(context: Context, given: argparse.Namespace, operation: str) -> int:
                 context.output.write(report)
             return {"finished": 0, "held": 6}.get(_verdict(report, run), 1)
         if not context.output.data(run):
-            run_summary(run, context.output)
+            run_summary(session, run, context.output)
         return {"finished": 0, "held": 6}.get(run.status, 1)
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime
 
+import msgspec
+
 from tidemill.core.ids import is_id
-from tidemill.pipelines.records import PipelineRun
+from tidemill.pipelines.records import Evaluation, GateReport, PipelineRun
 from tidemill.server.operations.errors import BadArgument
 from tidemill.server.operations.records import Job
 from tidemill.server.operations.subject import USER, Limit, Subject, changes
@@ -38,6 +40,16 @@ class Runs(Subject):
     def run_artifacts(self, id: str) -> list[Artifact]:
         """A run's artifacts."""
         return self._home.tracking.artifacts(id)
+
+    def evaluation(self, id: str) -> Evaluation | None:
+        """How good the candidate of a run is, where the run came so far."""
+        report = self._report(id, "evaluation.json")
+        return None if report is None else msgspec.json.decode(report, type=Evaluation)
+
+    def gate(self, id: str) -> GateReport | None:
+        """The verdict on the candidate of a run, where the run came so far."""
+        report = self._report(id, "gate.json")
+        return None if report is None else msgspec.json.decode(report, type=GateReport)
 
     def run_files(self, id: str, prefix: str) -> str:
         """The folder with a run's artifacts below a path, written out."""
@@ -104,3 +116,7 @@ class Runs(Subject):
             ),
             f"reproduce {run.id}",
         )
+
+    def _report(self, id: str, path: str) -> bytes | None:
+        found = [a for a in self._home.tracking.artifacts(id) if a.path == path]
+        return self._home.blobs.read(found[0].digest) if found else None
