@@ -25,7 +25,7 @@ def test_health_status_metrics_and_page(operations: Operations) -> None:
         async with client(operations) as http:
             assert (await http.get("/health")).text == "OK"
             assert (await http.get("/api/status")).json()["models"] == []
-            assert b"tidemill_traffic_percent" in (await http.get("/metrics")).content
+            assert b"tidemill_traffic_ratio" in (await http.get("/metrics")).content
             page = await http.get("/")
             assert page.headers["content-type"].startswith("text/html")
             for name in ("style.css", "status.js"):

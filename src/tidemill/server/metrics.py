@@ -5,40 +5,49 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
 from tidemill.server.operations import Status
+from tidemill.serving.worker.metrics import Family
+
+_NAMES = ("endpoint", "model", "version")
+TRAFFIC = Family("tidemill_traffic_ratio", "gauge", "Share of the traffic, 0 to 1.", _NAMES)
+QUALITY = Family(
+    "tidemill_performance",
+    "gauge",
+    "Quality in the newest window.",
+    (*_NAMES, "metric", "kind"),
+)
+COVERAGE = Family(
+    "tidemill_label_coverage_ratio",
+    "gauge",
+    "Share of the newest window's predictions that have labels.",
+    _NAMES,
+)
+DRIFT = Family(
+    "tidemill_drift_score",
+    "gauge",
+    "Effect of drift in the newest window, 0 to 1.",
+    (*_NAMES, "feature"),
+)
+FAMILIES = (TRAFFIC, QUALITY, COVERAGE, DRIFT)
+"""What the control plane tells; `docs/metrics.md` explains each."""
 
 
 def exposition(status: Status) -> bytes:
     """Return a home's figures as Prometheus reads them."""
     registry = CollectorRegistry()
-    names = ("endpoint", "model", "version")
-    traffic = Gauge("tidemill_traffic_percent", "Share of traffic.", names, registry=registry)
-    quality = Gauge(
-        "tidemill_performance",
-        "Quality in the newest window.",
-        (*names, "metric", "kind"),
-        registry=registry,
-    )
-    coverage = Gauge(
-        "tidemill_label_coverage_ratio", "Share of labelled predictions.", names, registry=registry
-    )
-    drift = Gauge(
-        "tidemill_drift_score",
-        "Effect of drift in the newest window, 0 to 1.",
-        (*names, "feature"),
-        registry=registry,
-    )
+    gauges = {f: Gauge(f.name, f.sentence, f.labels, registry=registry) for f in FAMILIES}
     for endpoint in status.endpoints:
         deployment = endpoint.deployment
         live = (deployment.endpoint, deployment.champion.model, str(deployment.champion.version))
-        traffic.labels(*live).set(100 - deployment.canary_percent)
+        canaried = deployment.canary_percent / 100
+        gauges[TRAFFIC].labels(*live).set(1 - canaried)
         if deployment.canary is not None:
             canary = (*live[:2], str(deployment.canary.version))
-            traffic.labels(*canary).set(deployment.canary_percent)
+            gauges[TRAFFIC].labels(*canary).set(canaried)
         for window in endpoint.windows[:1]:
-            coverage.labels(*live).set(window.coverage)
+            gauges[COVERAGE].labels(*live).set(window.coverage)
             for kind, values in (("realized", window.realised), ("estimated", window.estimated)):
                 for metric, value in values.items():
-                    quality.labels(*live, metric, kind).set(value)
+                    gauges[QUALITY].labels(*live, metric, kind).set(value)
             for column in window.columns:
-                drift.labels(*live, column.column).set(column.effect)
+                gauges[DRIFT].labels(*live, column.column).set(column.effect)
     return generate_latest(registry)

@@ -20,6 +20,7 @@ from tidemill.core.clock import SystemClock
 from tidemill.serving.errors import WorkersNotReady
 from tidemill.serving.worker import peers as folder
 from tidemill.serving.worker.peers import State as WorkerState
+from tidemill.serving.worker.tallies import forget
 
 logger = logging.getLogger(__name__)
 _TICK = 0.02
@@ -106,11 +107,14 @@ class Supervisor:
         self._peers.mkdir(parents=True, exist_ok=True)
         self._log.parent.mkdir(parents=True, exist_ok=True)
         self._before = _left_behind(self._peers)
+        if not self._before:
+            forget(self._peers)
         while len(self._sockets) < self._count:
             self._sockets.append(_listen(self.host, self.port))
         arguments = [*self._arguments, "--port", str(self.port)]
-        for listening in self._sockets:
-            slot = _Slot(listening, arguments, self._peers, self._log, self._ping_seconds)
+        for number, listening in enumerate(self._sockets):
+            own = [*arguments, "--number", str(number)]
+            slot = _Slot(listening, own, self._peers, self._log, self._ping_seconds)
             self._slots.append(slot)
             slot.start()
 

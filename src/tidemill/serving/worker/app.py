@@ -21,6 +21,7 @@ from tidemill.serving.worker.doors.oip import OpenInference
 from tidemill.serving.worker.doors.openapi import document
 from tidemill.serving.worker.doors.operations import Operations
 from tidemill.serving.worker.doors.scoring import Scoring
+from tidemill.serving.worker.figures import KEEP
 from tidemill.serving.worker.http import (
     HttpError,
     Request,
@@ -70,8 +71,9 @@ class App:
         self._hosts = None if "*" in hosts else hosts | _LOCAL
         self._exact: dict[str, tuple[str, Handler]] = {
             "/health": ("GET", lambda _: operations.health()),
-            "/metrics": ("GET", operations.metrics),
+            "/metrics": ("GET", lambda _: operations.metrics()),
             "/-/flush": ("POST", operations.flush),
+            KEEP: ("POST", lambda _: operations.keep_counts()),
             "/ping": ("GET", lambda _: scoring.ping()),
             "/version": ("GET", lambda _: scoring.version()),
             "/invocations": ("POST", scoring.invoke),

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable
 from email.utils import formatdate
 from http import HTTPStatus
@@ -77,6 +77,7 @@ class Connections:
         self.open: set[Connection] = set()
         self.closing = False
         self.tasks: set[asyncio.Future[Response]] = set()
+        self.answered: defaultdict[int, int] = defaultdict(int)
         self._date = b""
         self.sweep()
 
@@ -301,6 +302,7 @@ class Connection(asyncio.Protocol):
         self._answering = False
         self._since = self._shared.clock.monotonic()
         self._patience = self._limits.idle_seconds
+        self._shared.answered[response.status] += 1
         if self._shared.access is not None:
             self._shared.access.note(request, response)
         if self._ended:
@@ -335,6 +337,7 @@ class Connection(asyncio.Protocol):
         if self._refused or self._ended:
             return
         self._refused = True
+        self._shared.answered[status] += 1
         self._queue.clear()
         self._transport.write(self._bytes(error_response(status, message, headers), keep=False))
         self._transport.close()

@@ -1,28 +1,153 @@
-"""Counters and latencies of one worker, and their text form for Prometheus."""
+"""What one worker counts: plain integers on the hot path, and the names under which they are told.
+
+`FAMILIES` is the one list of names. Labels are bounded: endpoints, versions and roles are those of
+the route table, statuses those of HTTP, workers the places that the supervisor keeps.
+"""
 
 from __future__ import annotations
 
-import os
-import resource
 from bisect import bisect_left
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Iterable, Mapping
+from typing import Literal
 
-BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
-"""Upper limits of latency, in seconds."""
-_HELP = {
-    "tidemill_requests_total": "Requests answered, by endpoint, version, role and status.",
-    "tidemill_rows_total": "Rows answered, by endpoint, version and role.",
-    "tidemill_refused_total": "Requests refused, by endpoint and HTTP status.",
-    "tidemill_log_dropped_total": "Log records lost because they could not be written.",
-    "tidemill_shadow_dropped_total": "Requests not mirrored because the worker was busy.",
-    "tidemill_labels_total": "Labels received.",
-}
+import msgspec
+
+BUCKETS = (
+    *(0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05),
+    *(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
+)
+"""Upper limits of durations, in seconds: from one small tree to the default deadline's order."""
+Kind = Literal["counter", "gauge", "histogram"]
 Labels = tuple[tuple[str, str], ...]
+_SERVED = ("endpoint", "version", "role")
 
 
-class Histogram:
-    """Latencies in buckets."""
+class Family(msgspec.Struct, frozen=True):
+    """One metric: its name and what it means.
+
+    Attributes:
+        name: As Prometheus has it, with its base unit.
+        kind: How it moves.
+        sentence: What it counts.
+        labels: What tells its series apart.
+    """
+
+    name: str
+    kind: Kind
+    sentence: str
+    labels: tuple[str, ...] = ()
+
+
+STAGES = ("request", "decode", "queue", "inference", "encode")
+"""The parts of an answer that are timed; the first is the whole, without its encoding."""
+FAMILIES = (
+    Family(
+        "tidemill_requests_total",
+        "counter",
+        "Requests that a version answered (ok) or failed to (error).",
+        (*_SERVED, "status"),
+    ),
+    Family("tidemill_rows_total", "counter", "Rows that a version was asked about.", _SERVED),
+    Family(
+        "tidemill_batches_total",
+        "counter",
+        "Calls of a model; requests by calls is the size of a batch.",
+        _SERVED,
+    ),
+    Family(
+        "tidemill_request_seconds",
+        "histogram",
+        "From a request's last byte to its outcome.",
+        _SERVED,
+    ),
+    Family(
+        "tidemill_decode_seconds",
+        "histogram",
+        "From a request's last byte to checked rows.",
+        _SERVED,
+    ),
+    Family("tidemill_queue_seconds", "histogram", "How long rows waited for a batch.", _SERVED),
+    Family("tidemill_inference_seconds", "histogram", "How long the model took.", _SERVED),
+    Family("tidemill_encode_seconds", "histogram", "From the outcome to the answer.", _SERVED),
+    Family(
+        "tidemill_refused_total",
+        "counter",
+        "Requests for predictions that were refused, by HTTP status.",
+        ("endpoint", "status"),
+    ),
+    Family("tidemill_http_responses_total", "counter", "All HTTP answers, by status.", ("status",)),
+    Family(
+        "tidemill_shadow_dropped_total",
+        "counter",
+        "Requests that were not mirrored, because the worker was busy.",
+        ("endpoint",),
+    ),
+    Family("tidemill_labels_total", "counter", "Labels that were taken.", ("endpoint",)),
+    Family(
+        "tidemill_log_dropped_total",
+        "counter",
+        "Records that the prediction log lost, because they could not be written.",
+    ),
+    Family("tidemill_rows_waiting", "gauge", "Rows in a worker's hands.", ("worker",)),
+    Family("tidemill_connections", "gauge", "Open connections.", ("worker",)),
+    Family(
+        "tidemill_routes_generation", "gauge", "The route table that a worker serves.", ("worker",)
+    ),
+    Family(
+        "tidemill_endpoint_problem",
+        "gauge",
+        "1 where an endpoint is not as the route table says.",
+        ("worker", "endpoint"),
+    ),
+    Family(
+        "tidemill_served_info",
+        "gauge",
+        "1 for each version that is kept warm.",
+        ("endpoint", "model", "version", "role"),
+    ),
+    Family("tidemill_build_info", "gauge", "1, with the version of Tidemill.", ("version",)),
+    Family("process_cpu_seconds_total", "counter", "Processor time of a worker.", ("worker",)),
+    Family("process_resident_memory_bytes", "gauge", "Resident memory of a worker.", ("worker",)),
+    Family(
+        "process_start_time_seconds",
+        "gauge",
+        "When a worker was started, in seconds since 1970.",
+        ("worker",),
+    ),
+    Family("process_open_fds", "gauge", "Open files and connections of a worker.", ("worker",)),
+)
+"""What a worker tells under names of its own, and under those that every process has."""
+KIND = {family.name: family.kind for family in FAMILIES}
+
+
+class Sample(msgspec.Struct, frozen=True, array_like=True):
+    """One counter or gauge."""
+
+    name: str
+    labels: Labels
+    value: float
+
+
+class Distribution(msgspec.Struct, frozen=True, array_like=True):
+    """One histogram: how many fell into each bucket, the last of which has no limit."""
+
+    name: str
+    labels: Labels
+    counts: list[int]
+    sum: float
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """What a worker had counted at one moment."""
+
+    samples: list[Sample]
+    distributions: list[Distribution]
+
+
+class Durations:
+    """Durations in buckets."""
+
+    __slots__ = ("counts", "sum")
 
     def __init__(self) -> None:
         self.counts = [0] * (len(BUCKETS) + 1)
@@ -34,123 +159,153 @@ class Histogram:
         self.sum += seconds
 
 
+class Call(msgspec.Struct, frozen=True):
+    """One call of a model, with the rows of one request or of many.
+
+    Attributes:
+        began: When, in seconds of the monotonic clock.
+        seconds: How long it took.
+    """
+
+    began: float
+    seconds: float
+
+
+class Served:
+    """What one version answered at one endpoint in one role. The hot path adds to it directly."""
+
+    __slots__ = (
+        "_call",
+        "batches",
+        "decode",
+        "encode",
+        "errors",
+        "inference",
+        "ok",
+        "queue",
+        "request",
+        "rows",
+    )
+
+    def __init__(self) -> None:
+        self._call: Call | None = None
+        self.ok = self.errors = self.rows = self.batches = 0
+        self.request = Durations()
+        self.decode = Durations()
+        self.queue = Durations()
+        self.inference = Durations()
+        self.encode = Durations()
+
+    def answered(self, call: Call, arrived: float, began: float) -> None:
+        """Count an answer.
+
+        Args:
+            call: The model's; the requests of one batch share it, and come one after the other.
+            arrived: When the request was whole, in seconds of the monotonic clock.
+            began: When its rows were ready.
+        """
+        self.ok += 1
+        if call is not self._call:
+            self._call = call
+            self.batches += 1
+        self.decode.observe(began - arrived)
+        self.queue.observe(call.began - began)
+        self.inference.observe(call.seconds)
+
+    def samples(self, labels: Labels) -> list[Sample]:
+        """Return its counters."""
+        return [
+            Sample("tidemill_requests_total", (*labels, ("status", "ok")), self.ok),
+            Sample("tidemill_requests_total", (*labels, ("status", "error")), self.errors),
+            Sample("tidemill_rows_total", labels, self.rows),
+            Sample("tidemill_batches_total", labels, self.batches),
+        ]
+
+    def distributions(self, labels: Labels) -> list[Distribution]:
+        """Return its durations."""
+        stages = ((stage, getattr(self, stage)) for stage in STAGES)
+        return [
+            Distribution(f"tidemill_{stage}_seconds", labels, list(found.counts), found.sum)
+            for stage, found in stages
+        ]
+
+
 class Metrics:
     """All that a worker counts."""
 
     def __init__(self) -> None:
+        self._served: dict[tuple[str, int, str], Served] = {}
         self._counters: dict[tuple[str, Labels], float] = {}
-        self._latencies: dict[Labels, Histogram] = {}
+
+    def served(self, endpoint: str, version: int, role: str) -> Served:
+        """Return what is counted of a version in a role."""
+        key = (endpoint, version, role)
+        found = self._served.get(key)
+        if found is None:
+            found = self._served[key] = Served()
+        return found
 
     def count(self, name: str, labels: Labels = (), by: float = 1) -> None:
-        """Raise a counter."""
+        """Raise a counter that is off the hot path."""
         key = (name, labels)
         self._counters[key] = self._counters.get(key, 0) + by
 
-    def observe(self, labels: Labels, seconds: float) -> None:
-        """Count a request's latency."""
-        histogram = self._latencies.get(labels)
-        if histogram is None:
-            histogram = self._latencies[labels] = Histogram()
-        histogram.observe(seconds)
+    def keep(self, versions: Mapping[str, Iterable[int]]) -> None:
+        """Forget what no longer stands in the route table, so that series do not pile up."""
+        known = {(endpoint, number) for endpoint, all_ in versions.items() for number in all_}
+        self._served = {key: s for key, s in self._served.items() if key[:2] in known}
 
-    def text(self, gauges: Iterable[tuple[str, str, float]] = ()) -> str:
-        """Return everything in Prometheus' text format."""
-        lines: list[str] = []
-        for name in sorted({n for n, _ in self._counters}):
-            lines += [f"# HELP {name} {_HELP.get(name, name)}", f"# TYPE {name} counter"]
-            lines += [
-                f"{name}{_braces(labels)} {value:g}"
-                for (n, labels), value in sorted(self._counters.items())
-                if n == name
-            ]
-        lines += self._histogram("tidemill_request_seconds", "From a request's arrival to answer.")
-        # The name that boards made for KServe look for.
-        lines += self._histogram("request_predict_seconds", "As KServe names it.", kserve=True)
-        for name, help_, value in gauges:
-            lines += [f"# HELP {name} {help_}", f"# TYPE {name} gauge", f"{name} {value:g}"]
-        return "\n".join(lines) + "\n"
-
-    def _histogram(self, name: str, help_: str, *, kserve: bool = False) -> list[str]:
-        if not self._latencies:
-            return []
-        lines = [f"# HELP {name} {help_}", f"# TYPE {name} histogram"]
-        for labels, histogram in sorted(self._merged(kserve=kserve).items()):
-            total = 0
-            for limit, count in zip((*BUCKETS, "+Inf"), histogram.counts, strict=True):
-                total += count
-                lines.append(f"{name}_bucket{_braces((*labels, ('le', str(limit))))} {total}")
-            lines.append(f"{name}_sum{_braces(labels)} {histogram.sum:.6f}")
-            lines.append(f"{name}_count{_braces(labels)} {total}")
-        return lines
-
-    def _merged(self, *, kserve: bool) -> dict[Labels, Histogram]:
-        if not kserve:
-            return self._latencies
-        merged: dict[Labels, Histogram] = {}
-        for labels, histogram in self._latencies.items():
-            into = merged.setdefault((("model_name", dict(labels)["endpoint"]),), Histogram())
-            into.counts = [a + b for a, b in zip(into.counts, histogram.counts, strict=True)]
-            into.sum += histogram.sum
-        return merged
+    def snapshot(self, also: Iterable[Sample] = ()) -> Snapshot:
+        """Return everything as it stands, and what others have counted."""
+        samples = [Sample(name, labels, v) for (name, labels), v in self._counters.items()]
+        distributions: list[Distribution] = []
+        for (endpoint, version, role), served in self._served.items():
+            labels = (("endpoint", endpoint), ("version", str(version)), ("role", role))
+            samples += served.samples(labels)
+            distributions += served.distributions(labels)
+        return Snapshot([*samples, *also], distributions)
 
 
-def process_gauges() -> list[tuple[str, str, float]]:
-    """Return this process's memory and processor time."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return [
-        (
-            "process_resident_memory_bytes",
-            "Resident memory of the worker.",
-            pages * os.sysconf("SC_PAGE_SIZE"),
-        ),
-        (
-            "process_cpu_seconds_total",
-            "Processor time of the worker.",
-            used.ru_utime + used.ru_stime,
-        ),
-    ]
-
-
-def merge(texts: Iterable[str]) -> str:
-    """Add up the text forms of several workers.
+def total(snapshots: Iterable[Snapshot]) -> Snapshot:
+    """Return several workers' counts as one: counters add up, of gauges the largest counts.
 
     Example:
-        >>> print(merge(["# TYPE a counter\\na 1\\n", "# TYPE a counter\\na 2\\n"]), end="")
-        # TYPE a counter
-        a 3
+        >>> labels = (("endpoint", "e"),)
+        >>> one = Snapshot([Sample("tidemill_labels_total", labels, 2)], [])
+        >>> two = Snapshot([Sample("tidemill_labels_total", labels, 3)], [])
+        >>> total([one, two]).samples[0].value
+        5.0
     """
-    values: dict[str, float] = {}
-    comments: dict[str, list[str]] = {}
-    order: list[str] = []
-    for text in texts:
-        for line in text.splitlines():
-            if line.startswith("#"):
-                name = line.split(" ", 3)[2]
-                known = comments.setdefault(name, [])
-                if line not in known:
-                    known.append(line)
-                if name not in order:
-                    order.append(name)
+    values: dict[tuple[str, Labels], float] = {}
+    durations: dict[tuple[str, Labels], Distribution] = {}
+    for snapshot in snapshots:
+        for sample in snapshot.samples:
+            key = (sample.name, sample.labels)
+            before = values.get(key, 0.0)
+            if KIND.get(sample.name) == "gauge":
+                values[key] = max(before, sample.value)
             else:
-                series, _, value = line.rpartition(" ")
-                values[series] = values.get(series, 0.0) + float(value)
-    return "".join(_family(name, comments[name], values) for name in order)
+                values[key] = before + sample.value
+        for found in snapshot.distributions:
+            key = (found.name, found.labels)
+            known = durations.get(key)
+            durations[key] = found if known is None else _added(known, found)
+    return Snapshot(
+        [Sample(name, labels, value) for (name, labels), value in values.items()],
+        list(durations.values()),
+    )
 
 
-def _family(name: str, comments: list[str], values: dict[str, float]) -> str:
-    tails = ("", "_bucket", "_sum", "_count") if "histogram" in comments[-1] else ("",)
-    names = {name + tail for tail in tails}
-    lines = [f"{s} {v:.15g}" for s, v in values.items() if s.partition("{")[0] in names]
-    return "\n".join([*comments, *lines]) + "\n"
+def counters_of(snapshot: Snapshot) -> Snapshot:
+    """Return what stays true when its worker has ended: what it counted, and no state of it."""
+    kept = [
+        s
+        for s in snapshot.samples
+        if KIND.get(s.name) == "counter" and "worker" not in dict(s.labels)
+    ]
+    return Snapshot(kept, snapshot.distributions)
 
 
-def _braces(labels: Labels) -> str:
-    if not labels:
-        return ""
-    inside = ",".join(f'{name}="{_escaped(value)}"' for name, value in labels)
-    return "{" + inside + "}"
-
-
-def _escaped(value: str) -> str:
-    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+def _added(one: Distribution, two: Distribution) -> Distribution:
+    counts = [a + b for a, b in zip(one.counts, two.counts, strict=True)]
+    return Distribution(one.name, one.labels, counts, one.sum + two.sum)

@@ -91,6 +91,20 @@ async def ask(folder: Path, pid: int, method: str, target: str) -> tuple[int, by
     return (int(top.split(b" ", 2)[1]), body) if top else None
 
 
+async def ask_all(
+    folder: Path, method: str, target: str, seconds: float
+) -> list[tuple[int, bytes]]:
+    """Ask every other worker, and return what those that live have answered.
+
+    Raises:
+        TimeoutError: One that lives has not answered within so many seconds.
+    """
+    others = [pid for pid in pids(folder) if pid != os.getpid()]
+    async with asyncio.timeout(seconds):
+        found = await asyncio.gather(*(ask(folder, pid, method, target) for pid in others))
+    return [answer for answer in found if answer is not None]
+
+
 def answers(folder: Path, pid: int, seconds: float) -> bool:
     """Tell whether a worker answers at all; one without a socket has not begun and is not asked."""
     if not (folder / f"{pid}{SUFFIX}").exists():

@@ -24,7 +24,7 @@ from tidemill.serving.routes import RouteTarget
 from tidemill.serving.worker.batching import Batcher
 from tidemill.serving.worker.http import HttpError, Response, error_response
 from tidemill.serving.worker.log import Log
-from tidemill.serving.worker.metrics import Labels, Metrics
+from tidemill.serving.worker.metrics import Metrics, Served
 from tidemill.serving.worker.rows import Rows
 from tidemill.serving.worker.table import Endpoint, Table
 from tidemill.serving.worker.version import Outcome, Version
@@ -108,7 +108,6 @@ class Plane:
         self._rng = rng
         self._most = waiting
         self._durable = durable
-        self._labels: dict[tuple[str, int, str], Labels] = {}
         self._batchers: dict[Version, Batcher] = {}
         self.table = Table()
         self.waiting = 0
@@ -121,6 +120,7 @@ class Plane:
             v: known.get(v) or Batcher(v, self._loop, self._executor) for v in versions
         }
         self.table = table
+        self._metrics.keep({name: e.versions for name, e in table.endpoints.items()})
 
     def submit(self, ask: Ask) -> asyncio.Future[Response]:
         """Have a request answered.
@@ -128,13 +128,17 @@ class Plane:
         Raises:
             HttpError: It is refused; the status says why.
         """
-        endpoint = self.table.endpoint(ask.endpoint)
-        target = endpoint.target(ask.key, ask.version, self._rng)
+        try:
+            endpoint = self.table.endpoint(ask.endpoint)
+            target = endpoint.target(ask.key, ask.version, self._rng)
+        except HttpError as error:
+            self.refuse(ask.endpoint, error.status)
+            raise
         rows = self._rows(endpoint, target, ask)
         if self.waiting + rows.count > self._most:
             self._refused(endpoint, 429)
             raise HttpError(429, "Too many rows are waiting. Try again in a second.", RETRY)
-        job = _Job(self, ask, endpoint, target, rows)
+        job = _Job(self, ask, endpoint, target, rows, self._clock.monotonic())
         self.waiting += rows.count
         self._start(job)
         if ask.version is None and endpoint.shadows:
@@ -177,27 +181,36 @@ class Plane:
 
     def _succeed(self, job: _Job, outcome: Outcome) -> None:
         ids = self._ids(job.ask.time, job.rows.count)
-        writer = self._record(job, "ok", ids, outcome)
+        now = self._clock.monotonic()
+        served = self._served(job)
+        served.answered(outcome.call, job.ask.arrived, job.began)
+        writer = self._record(job, served, "ok", ids, outcome, now)
         if job.mirrored:
             self.waiting -= job.rows.count
             return
         version = job.endpoint.versions[job.target.version]
-        if self._clock.monotonic() > job.ask.deadline:
+        if now > job.ask.deadline:
+            self._refused(job.endpoint, 504)
             self._resolve(job, error_response(504, "The answer came after the deadline."))
             return
         response = job.ask.render(Answer(version, outcome, ids))
+        served.encode.observe(self._clock.monotonic() - now)
         if writer is not None and (self._durable or job.endpoint.routes.durable):
             self._when_durable(job, writer, response)
         else:
             self._resolve(job, response)
 
     def _fail(self, job: _Job, error: Exception) -> None:
-        self._record(job, "error", self._ids(job.ask.time, job.rows.count), None)
+        served = self._served(job)
+        served.errors += 1
+        ids = self._ids(job.ask.time, job.rows.count)
+        self._record(job, served, "error", ids, None, self._clock.monotonic())
         champion = job.endpoint.champion
         if job.mirrored:
             self.waiting -= job.rows.count
         elif job.target.role == "champion" or job.ask.version is not None:
             message = f"Version {job.target.version} failed: {type(error).__name__}."
+            self._refused(job.endpoint, 500)
             self._resolve(job, error_response(500, message))
         else:
             job.target = champion
@@ -208,6 +221,7 @@ class Plane:
                 return
             self.waiting += rows.count - job.rows.count
             job.rows = rows
+            job.began = self._clock.monotonic()
             self._start(job)
 
     def _mirror(self, ask: Ask, endpoint: Endpoint, count: int) -> None:
@@ -219,28 +233,26 @@ class Plane:
                 rows = ask.rows(endpoint.versions[target.version])
             except InvalidInput:
                 # The shadow takes other columns than the champion: that is an error of its own.
-                self._metrics.count(
-                    "tidemill_requests_total",
-                    (*self._named(endpoint.name, target), ("status", "error")),
-                )
+                self._metrics.served(endpoint.name, target.version, target.role).errors += 1
                 continue
             self.waiting += rows.count
-            self._start(_Job(self, ask, endpoint, target, rows, mirrored=True))
+            now = self._clock.monotonic()
+            self._start(_Job(self, ask, endpoint, target, rows, now, mirrored=True))
 
     def _record(
         self,
         job: _Job,
+        served: Served,
         status: Literal["ok", "error"],
         ids: list[str],
         outcome: Outcome | None,
+        now: float,
     ) -> RecordWriter | None:
         """Count the answer, and log it."""
         target, name, routes = job.target, job.endpoint.name, job.endpoint.routes
-        latency = self._clock.monotonic() - job.ask.arrived
-        labels = self._named(name, target)
-        self._metrics.count("tidemill_requests_total", (*labels, ("status", status)))
-        self._metrics.count("tidemill_rows_total", labels, job.rows.count)
-        self._metrics.observe(labels, latency)
+        latency = now - job.ask.arrived
+        served.rows += job.rows.count
+        served.request.observe(latency)
         if routes.log < 1.0 and self._rng.random() >= routes.log:
             return None
         features = job.rows.features(job.endpoint.versions[target.version].inputs.names)
@@ -280,16 +292,8 @@ class Plane:
     def _refused(self, endpoint: Endpoint, status: int) -> None:
         self.refuse(endpoint.name, status)
 
-    def _named(self, endpoint: str, target: RouteTarget) -> Labels:
-        key = (endpoint, target.version, target.role)
-        labels = self._labels.get(key)
-        if labels is None:
-            labels = self._labels[key] = (
-                ("endpoint", endpoint),
-                ("version", str(target.version)),
-                ("role", target.role),
-            )
-        return labels
+    def _served(self, job: _Job) -> Served:
+        return self._metrics.served(job.endpoint.name, job.target.version, job.target.role)
 
     def _ids(self, time: int, count: int) -> list[str]:
         """Return UUIDv7s: one random number a request, counted up for its rows."""
@@ -307,7 +311,7 @@ class Plane:
 class _Job:
     """One request on its way through the plane."""
 
-    __slots__ = ("_plane", "ask", "endpoint", "future", "mirrored", "rows", "target")
+    __slots__ = ("_plane", "ask", "began", "endpoint", "future", "mirrored", "rows", "target")
 
     def __init__(
         self,
@@ -316,10 +320,12 @@ class _Job:
         endpoint: Endpoint,
         target: RouteTarget,
         rows: Rows,
+        began: float,
         *,
         mirrored: bool = False,
     ) -> None:
         self._plane = plane
+        self.began = began
         self.ask = ask
         self.endpoint = endpoint
         self.target = target

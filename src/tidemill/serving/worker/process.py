@@ -35,8 +35,9 @@ from tidemill.serving.worker.doors.labels import LabelDoor
 from tidemill.serving.worker.doors.oip import OpenInference
 from tidemill.serving.worker.doors.operations import Operations
 from tidemill.serving.worker.doors.scoring import Scoring
+from tidemill.serving.worker.figures import Figures
 from tidemill.serving.worker.log import Log
-from tidemill.serving.worker.metrics import Metrics
+from tidemill.serving.worker.metrics import Metrics, Sample
 from tidemill.serving.worker.peers import State, clear, open_socket, write_state
 from tidemill.serving.worker.plane import Plane
 from tidemill.serving.worker.table import load_table
@@ -67,6 +68,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         max_rows: How many rows may be in the worker's hands before it says 429.
         head_seconds: How long a request's head may take.
         access_log: Where requests are written down, or nowhere.
+        number: Its place among the workers of one port, by which metrics tell them apart.
     """
 
     routes: Path
@@ -84,6 +86,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_rows: int = 200_000
     head_seconds: float = 10.0
     access_log: Path | None = None
+    number: int = 0
 
 
 class Worker:
@@ -121,6 +124,14 @@ class Worker:
             durable=settings.durable,
         )
         reception = Reception(clock, by_header=settings.header_clock)
+        self._figures = Figures(
+            metrics,
+            self._also,
+            lambda: self.plane.table,
+            clock,
+            peers=settings.peers,
+            number=settings.number,
+        )
         self.application = App(
             oip=OpenInference(self.plane, reception),
             scoring=Scoring(self.plane, reception),
@@ -128,7 +139,7 @@ class Worker:
             operations=Operations(
                 self.plane,
                 self.log,
-                metrics,
+                self._figures,
                 self._executor,
                 peers=settings.peers,
                 durable=settings.durable,
@@ -168,6 +179,7 @@ class Worker:
     def close(self) -> None:
         """Write what is waiting for the log, and stop."""
         self.log.close()
+        self._figures.close()
         self._executor.shutdown(wait=False)
         if self._access is not None:
             self._access.close()
@@ -213,7 +225,12 @@ class Worker:
             logger.error("the routes stay as they were: %s", error)
             return
         table = await self._loop.run_in_executor(
-            self._executor, load_table, routes, self._settings.bundles, self.plane.table
+            self._executor,
+            load_table,
+            routes,
+            self._settings.bundles,
+            self.plane.table,
+            self._clock,
         )
         self.plane.install(table)
         logger.info("generation %s is served", table.generation)
@@ -223,6 +240,20 @@ class Worker:
         while True:
             await asyncio.sleep(1.0)
             self._connections.sweep()
+            await self._figures.keep()
+
+    def _also(self) -> list[Sample]:
+        """Return what others than the plane have counted."""
+        worker = (("worker", str(self._settings.number)),)
+        return [
+            Sample("tidemill_rows_waiting", worker, self.plane.waiting),
+            Sample("tidemill_connections", worker, len(self._connections.open)),
+            Sample("tidemill_log_dropped_total", (), self.log.dropped),
+            *(
+                Sample("tidemill_http_responses_total", (("status", str(status)),), count)
+                for status, count in self._connections.answered.items()
+            ),
+        ]
 
     def _say(self) -> None:
         """Write down what is served, for the supervisor."""
@@ -286,6 +317,7 @@ def parse(arguments: list[str]) -> Settings:
     add("--max-body", type=int, default=32 << 20, help="in bytes")
     add("--max-rows", type=int, default=200_000, help="in the worker's hands at once")
     add("--head-seconds", type=float, default=10.0, help="how long a request's head may take")
+    add("--number", type=int, default=0, help="its place among the workers of one port")
     add("--access-log", type=Path, help="a file with a line of JSON for each request")
     given = parser.parse_args(arguments)
     if given.host not in _LOOPBACK and not given.allow_host:
@@ -309,6 +341,7 @@ def parse(arguments: list[str]) -> Settings:
         max_rows=given.max_rows,
         head_seconds=given.head_seconds,
         access_log=given.access_log,
+        number=given.number,
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from tidemill.core.clock import Clock
 from tidemill.core.errors import TidemillError, nearest
 from tidemill.serving.routes import EndpointRoutes, RouteTable, RouteTarget, choose
 from tidemill.serving.worker.http import HttpError
@@ -99,7 +100,7 @@ class Table(msgspec.Struct, frozen=True):
         return found
 
 
-def load_table(routes: RouteTable, bundles: Path, before: Table) -> Table:
+def load_table(routes: RouteTable, bundles: Path, before: Table, clock: Clock) -> Table:
     """Load what is new and keep what is loaded.
 
     An endpoint with a version that cannot be loaded stays as it was before: a broken candidate
@@ -110,7 +111,7 @@ def load_table(routes: RouteTable, bundles: Path, before: Table) -> Table:
     problems: dict[str, str] = {}
     for name, wanted in routes.endpoints.items():
         try:
-            endpoints[name] = _endpoint(name, wanted, bundles, loaded)
+            endpoints[name] = _endpoint(name, wanted, bundles, loaded, clock)
         except (TidemillError, OSError, RuntimeError) as error:
             problems[name] = str(error)
             logger.error("endpoint %s stays as it was: %s", name, error)
@@ -120,7 +121,11 @@ def load_table(routes: RouteTable, bundles: Path, before: Table) -> Table:
 
 
 def _endpoint(
-    name: str, routes: EndpointRoutes, bundles: Path, loaded: Mapping[_Key, Version]
+    name: str,
+    routes: EndpointRoutes,
+    bundles: Path,
+    loaded: Mapping[_Key, Version],
+    clock: Clock,
 ) -> Endpoint:
     strict = routes.validate == "refuse"
     versions = {}
@@ -128,7 +133,7 @@ def _endpoint(
         found = loaded.get((target.bundle, strict))
         if found is None or (found.model, found.number) != (target.model, target.version):
             folder = bundles / target.bundle
-            found = Version(folder, target, refuse_out_of_contract=strict)
+            found = Version(folder, target, clock, refuse_out_of_contract=strict)
             logger.info("endpoint %s: %s@%s is warm", name, target.model, target.version)
         versions[target.version] = found
     return Endpoint(

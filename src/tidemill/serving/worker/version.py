@@ -10,9 +10,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from tidemill.core.clock import Clock
 from tidemill.core.contract import Column
 from tidemill.models.session import OnnxModel, Prediction
 from tidemill.serving.routes import RouteTarget
+from tidemill.serving.worker.metrics import Call
 from tidemill.serving.worker.rows import Inputs, Rows
 
 
@@ -22,10 +24,12 @@ class Outcome(msgspec.Struct, frozen=True):
     Attributes:
         values: Labels or numbers, one a row.
         scores: Binary: P(positive), one a row. Multiclass: probabilities, a list a row.
+        call: The call that gave it; requests of one batch share it.
     """
 
     values: list[Any]
     scores: list[Any] | None
+    call: Call
 
 
 class Version:
@@ -34,6 +38,7 @@ class Version:
     Args:
         folder: The bundle.
         target: Which version it is.
+        clock: Tells durations.
         refuse_out_of_contract: Whether values outside the contract are refused.
 
     Raises:
@@ -41,11 +46,17 @@ class Version:
     """
 
     def __init__(
-        self, folder: Path, target: RouteTarget, *, refuse_out_of_contract: bool = True
+        self,
+        folder: Path,
+        target: RouteTarget,
+        clock: Clock,
+        *,
+        refuse_out_of_contract: bool = True,
     ) -> None:
         self.model = target.model
         self.number = target.version
         self.bundle = target.bundle
+        self._clock = clock
         self._onnx = OnnxModel(folder, refuse_out_of_contract=refuse_out_of_contract)
         self.signature = self._onnx.signature
         self.inputs = Inputs(self.signature, self._onnx.manifest.contract, self._onnx.encoder)
@@ -54,13 +65,15 @@ class Version:
 
     def answer(self, requests: Sequence[Rows]) -> list[Outcome | Exception]:
         """Answer many requests in one call; one that fails takes none of the others with it."""
+        began = self._clock.monotonic()
         try:
             prediction = self._onnx.run(_together(requests))
         except Exception as error:
             if len(requests) == 1:
                 return [error]
             return [outcome for request in requests for outcome in self.answer([request])]
-        return _apart(prediction, requests)
+        call = Call(began, self._clock.monotonic() - began)
+        return _apart(prediction, requests, call)
 
     def probabilities(self, scores: list[Any]) -> list[list[float]]:
         """Return one list a row with a probability a class, in the order of the classes."""
@@ -104,15 +117,18 @@ def _together(requests: Sequence[Rows]) -> list[NDArray[Any]]:
     return [np.concatenate(group) for group in groups]
 
 
-def _apart(prediction: Prediction, requests: Sequence[Rows]) -> list[Outcome | Exception]:
+def _apart(
+    prediction: Prediction, requests: Sequence[Rows], call: Call
+) -> list[Outcome | Exception]:
     values = prediction.values.tolist()
     scores = None if prediction.scores is None else prediction.scores.tolist()
     if len(requests) == 1:
-        return [Outcome(values, scores)]
+        return [Outcome(values, scores, call)]
     outcomes: list[Outcome | Exception] = []
     start = 0
     for request in requests:
         end = start + request.count
-        outcomes.append(Outcome(values[start:end], None if scores is None else scores[start:end]))
+        part = None if scores is None else scores[start:end]
+        outcomes.append(Outcome(values[start:end], part, call))
         start = end
     return outcomes

@@ -12,6 +12,8 @@ from concurrent.futures import Executor
 from pathlib import Path
 
 from tidemill.predictions.errors import LogStopped
+from tidemill.serving.worker.exposition import text
+from tidemill.serving.worker.figures import Figures
 from tidemill.serving.worker.http import (
     HttpError,
     Request,
@@ -19,8 +21,7 @@ from tidemill.serving.worker.http import (
     json_response,
 )
 from tidemill.serving.worker.log import Log
-from tidemill.serving.worker.metrics import Metrics, merge, process_gauges
-from tidemill.serving.worker.peers import ask, pids
+from tidemill.serving.worker.peers import ask_all
 from tidemill.serving.worker.plane import RETRY, Plane
 
 PEER = b"tidemill-peer"
@@ -34,7 +35,7 @@ class Operations:
     Args:
         plane: What is served.
         log: The prediction log.
-        metrics: What was counted.
+        figures: What was counted.
         executor: Where the sync is waited for.
         peers: The folder with the workers' sockets, or nothing for a lone worker.
         durable: Whether every answer waits for its log record.
@@ -44,7 +45,7 @@ class Operations:
         self,
         plane: Plane,
         log: Log,
-        metrics: Metrics,
+        figures: Figures,
         executor: Executor,
         *,
         peers: Path | None,
@@ -52,7 +53,7 @@ class Operations:
     ) -> None:
         self._plane = plane
         self._log = log
-        self._metrics = metrics
+        self._figures = figures
         self._executor = executor
         self._peers = peers
         self._durable = durable
@@ -81,19 +82,14 @@ class Operations:
             200 if table.generation >= 0 else 503,
         )
 
-    async def metrics(self, request: Request) -> Response:
-        """Return what all workers counted."""
-        own = self._metrics.text(
-            [
-                *process_gauges(),
-                ("tidemill_rows_waiting", "Rows in the workers' hands.", self._plane.waiting),
-                ("tidemill_log_dropped", "Log records lost.", self._log.dropped),
-            ]
-        )
-        texts = [own]
-        if PEER not in request.headers:
-            texts += [body.decode() for _, body in await self._ask("GET", "/metrics")]
-        return Response(200, merge(texts).encode(), PROMETHEUS)
+    async def metrics(self) -> Response:
+        """Return what all workers counted, those that have ended too."""
+        return Response(200, text(await self._figures.all()).encode(), PROMETHEUS)
+
+    async def keep_counts(self) -> Response:
+        """Write down what this worker has counted, for the one that is being asked for all."""
+        await self._figures.keep()
+        return json_response({"kept": True})
 
     async def flush(self, request: Request) -> Response:
         """Return when everything that any worker answered so far is on disk.
@@ -116,12 +112,7 @@ class Operations:
         """Ask the other workers; those that do not answer have died, and have nothing to say."""
         if self._peers is None:
             return []
-        others = [pid for pid in pids(self._peers) if pid != os.getpid()]
         try:
-            async with asyncio.timeout(_PEER_SECONDS):
-                found = await asyncio.gather(
-                    *(ask(self._peers, pid, method, path) for pid in others)
-                )
+            return await ask_all(self._peers, method, path, _PEER_SECONDS)
         except TimeoutError as error:
             raise HttpError(503, "Another worker does not answer.", RETRY) from error
-        return [answer for answer in found if answer is not None]

@@ -71,10 +71,14 @@ class Scoring:
         Raises:
             HttpError: It is refused; the message names the field.
         """
+        name = name or self._only(request)
         content_type, _, _ = (request.header(b"content-type") or _JSON).partition(";")
-        body = body_of(request)
-        table = _read(content_type.strip().lower(), body)
-        return self._submit(request, name or self._only(request), table)
+        try:
+            table = _read(content_type.strip().lower(), body_of(request))
+        except HttpError as error:
+            self._plane.refuse(name, error.status)
+            raise
+        return self._submit(request, name, table)
 
     def predict(self, request: Request, name: str) -> asyncio.Future[Response]:
         """Answer a request of KServe's first protocol.
@@ -82,9 +86,13 @@ class Scoring:
         Raises:
             HttpError: It is refused; the message names the field.
         """
-        content = decode(_DECODER, body_of(request))
-        if "instances" not in content:
-            raise HttpError(400, "The request has no `instances`. Expected a list of rows.")
+        try:
+            content = decode(_DECODER, body_of(request))
+            if "instances" not in content:
+                raise HttpError(400, "The request has no `instances`. Expected a list of rows.")
+        except HttpError as error:
+            self._plane.refuse(name, error.status)
+            raise
         return self._submit(request, name, {"instances": content["instances"]})
 
     def model(self, name: str) -> Response:
