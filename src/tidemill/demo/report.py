@@ -8,8 +8,8 @@ from importlib.resources import files
 
 import msgspec
 
+from tidemill.core.charts import Line, Mark, chart
 from tidemill.demo.comparison import Strategy, verdict
-from tidemill.demo.plots import Line, Mark, chart
 from tidemill.loop.records import Decision
 
 _STYLES = ("loop", "first", "monthly")

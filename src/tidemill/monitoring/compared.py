@@ -39,7 +39,7 @@ class ColumnComparison(msgspec.Struct, frozen=True, kw_only=True):
     current: str
     missing_reference: float
     missing: float
-    marks: tuple[float, ...] | tuple[str, ...]
+    marks: tuple[float | str, ...]
     curve_reference: tuple[float, ...]
     curve: tuple[float, ...]
     unseen: float = 0.0

@@ -15,7 +15,15 @@ import msgspec
 import numpy as np
 import polars as pl
 
-from tidemill.monitoring.blocks import BlockCounts, BlockIndex, Floats, Scale, count, scale_of
+from tidemill.monitoring.blocks import (
+    BlockCounts,
+    BlockIndex,
+    Counts,
+    Floats,
+    Scale,
+    count,
+    scale_of,
+)
 from tidemill.monitoring.records import ColumnDrift, JointDrift
 
 SPLITS = 300
@@ -249,6 +257,11 @@ class DriftReference:
     def scales(self) -> dict[str, Scale]:
         """What each column is counted by."""
         return {column: known.scale for column, known in self._counts.items()}
+
+    @property
+    def usual(self) -> dict[str, Counts]:
+        """How many of the reference's values lie in each cell of the columns' scales."""
+        return {c: counts.counts.sum(axis=0) for c, counts in self._counts.items()}
 
     def _compared(
         self,

@@ -32,6 +32,7 @@ from tidemill.monitoring.records import (
     WindowReport,
 )
 from tidemill.monitoring.reference import Reference, blocks_of
+from tidemill.monitoring.spreads import ColumnSpread, spreads_of
 from tidemill.monitoring.state import LONGER, BlockState, states_of, stretches_before
 from tidemill.predictions.reader import read_labels, read_predictions
 from tidemill.storage.db.engine import Database
@@ -147,24 +148,7 @@ class Monitor:
         Raises:
             WindowNotFound: There is no prediction in the stretch.
         """
-        length = int(policy.block * 1e6)
-        begin, end = micros(since) // length * length, -(-micros(until) // length) * length
-        with self._db.read() as connection:
-            states = store.read_states(connection, endpoint, model, begin, end)
-            judged = store.read_progress(connection, endpoint).judged or 0
-        fresh = self._rows(endpoint, policy, max(begin, judged), end)
-        known = {(s.version, s.since) for s in states}
-        found = self._states(model, fresh, policy)
-        states += [s for s in found if (s.version, s.since) not in known]
-        chosen = version_of(states, version)
-        if chosen is None:
-            whose = "" if version is None else f" of version {version}"
-            raise WindowNotFound(
-                f"{endpoint} has no predictions{whose} from {since:%Y-%m-%d %H:%M} "
-                f"to {until:%Y-%m-%d %H:%M}.",
-                expected="a stretch with predictions",
-                hint=f"`tidemill monitor windows {endpoint}` lists what was judged.",
-            )
+        states, chosen = self._stretch(endpoint, model, policy, since, until, version)
         return report_of(
             states,
             endpoint=endpoint,
@@ -174,6 +158,26 @@ class Monitor:
             policy=policy,
             metrics=metrics,
         )
+
+    def spreads(
+        self,
+        endpoint: str,
+        *,
+        model: str,
+        policy: MonitorPolicy,
+        since: datetime,
+        until: datetime,
+        version: int | None = None,
+    ) -> tuple[ColumnSpread, ...]:
+        """Tell how the columns were spread in any stretch, as `window` tells of quality.
+
+        Raises:
+            WindowNotFound: There is no prediction in the stretch.
+        """
+        states, chosen = self._stretch(endpoint, model, policy, since, until, version)
+        live = self._live_version(model, chosen, policy.block)
+        mine = sorted((s for s in states if s.version == chosen), key=lambda s: s.since)
+        return () if live is None else spreads_of(mine, live)
 
     def windows(
         self, endpoint: str, *, since: datetime | None = None, limit: int | None = None
@@ -223,6 +227,36 @@ class Monitor:
             losses=losses,
             mean_score=float(scores.mean() or 0.0),  # type: ignore[arg-type]
         )
+
+    def _stretch(
+        self,
+        endpoint: str,
+        model: str,
+        policy: MonitorPolicy,
+        since: datetime,
+        until: datetime,
+        version: int | None,
+    ) -> tuple[list[BlockState], int]:
+        """Return the sums of a stretch's blocks, and the version to tell of."""
+        length = int(policy.block * 1e6)
+        begin, end = micros(since) // length * length, -(-micros(until) // length) * length
+        with self._db.read() as connection:
+            states = store.read_states(connection, endpoint, model, begin, end)
+            judged = store.read_progress(connection, endpoint).judged or 0
+        fresh = self._rows(endpoint, policy, max(begin, judged), end)
+        known = {(s.version, s.since) for s in states}
+        found = self._states(model, fresh, policy)
+        states += [s for s in found if (s.version, s.since) not in known]
+        chosen = version_of(states, version)
+        if chosen is None:
+            whose = "" if version is None else f" of version {version}"
+            raise WindowNotFound(
+                f"{endpoint} has no predictions{whose} from {since:%Y-%m-%d %H:%M} "
+                f"to {until:%Y-%m-%d %H:%M}.",
+                expected="a stretch with predictions",
+                hint=f"`tidemill monitor windows {endpoint}` lists what was judged.",
+            )
+        return states, chosen
 
     def _due(self, endpoint: str, policy: MonitorPolicy) -> tuple[int, int] | None:
         length, block = int(policy.window * 1e6), int(policy.block * 1e6)

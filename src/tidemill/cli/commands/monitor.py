@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from tidemill.core.errors import TidemillError
 
 if TYPE_CHECKING:
     from tidemill.cli.entry import Context
+
+
+class ReportNotWritten(TidemillError):
+    """The file of a report cannot be written."""
 
 
 def register(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -32,6 +40,19 @@ def register(commands: Any, common: argparse.ArgumentParser) -> None:
     findings.add_argument("endpoint", nargs="?")
     findings.add_argument("--limit", type=int, default=30)
     findings.set_defaults(command=_findings)
+    report = verbs.add_parser(
+        "report", parents=[common], help="one page with everything, as a file"
+    )
+    report.add_argument("endpoint")
+    report.add_argument("--since", help="a day or a moment, UTC; of all that is kept if left out")
+    report.add_argument("--until", help="the same, exclusive; until now if left out")
+    report.add_argument("--version", type=int, help="whose quality; the one that answered most")
+    report.add_argument(
+        "--to",
+        type=Path,
+        help="the file: a page, or JSON where its name ends so; ENDPOINT-report.html if left out",
+    )
+    report.set_defaults(command=_report)
     trace = commands.add_parser(
         "trace", parents=[common], help="from a prediction back to the rows"
     )
@@ -96,6 +117,30 @@ def _window(context: Context, given: argparse.Namespace) -> int:
         context.output.table(("column", "drifted", "effect", "usual", "now"), drift)
         for note in found.notes:
             context.output.say(note)
+    return 0
+
+
+def _report(context: Context, given: argparse.Namespace) -> int:
+    from tidemill.sdk.session import open_session
+
+    asked = {"since": given.since, "until": given.until, "version": given.version}
+    said = {name: value for name, value in asked.items() if value is not None}
+    with open_session(context.home) as session:
+        found = session.ask("report", endpoint=given.endpoint, **said)
+    if context.output.json and given.to is None:
+        context.output.data(found)
+        return 0
+    path = given.to or Path(f"{re.sub(r'[^A-Za-z0-9_.-]', '_', given.endpoint)}-report.html")
+    try:
+        found.write(path)
+    except OSError as error:
+        raise ReportNotWritten(
+            f"The report cannot be written to {path}: {error.strerror}.",
+            expected="a file in a folder that exists",
+            hint="Name another with --to FILE.",
+        ) from error
+    if not context.output.data({"report": str(path)}):
+        context.output.write(str(path))
     return 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from tidemill.core.policy import MonitorPolicy
+from tidemill.monitoring.endpoint_report import EndpointReport, report_endpoint
 from tidemill.monitoring.records import EstimateHistory, Finding, WindowReport
 from tidemill.server.operations.errors import BadArgument
 from tidemill.server.operations.subject import Limit, Subject
@@ -25,11 +26,32 @@ class Watching(Subject):
         model = self._home.deployments.get(endpoint).champion.model
         policy = self._home.policy.models.get(model)
         begin, end = _moment("since", since), _moment("until", until)
-        if begin >= end:
-            raise BadArgument(
-                f"The stretch from {since} to {until} is empty.", expected="since before until"
-            )
+        _check_stretch(begin, end)
         return self._home.monitor.window(
+            endpoint,
+            model=model,
+            policy=MonitorPolicy() if policy is None else policy.monitor,
+            since=begin,
+            until=end,
+            version=version,
+            metrics=() if policy is None else policy.metrics,
+        )
+
+    def report(
+        self,
+        endpoint: str,
+        since: str | None = None,
+        until: str | None = None,
+        version: int | None = None,
+    ) -> EndpointReport:
+        """All that is known of an endpoint over a stretch of time, or since it is watched."""
+        model = self._home.deployments.get(endpoint).champion.model
+        policy = self._home.policy.models.get(model)
+        begin = None if since is None else _moment("since", since)
+        end = self._home.clock.now() if until is None else _moment("until", until)
+        _check_stretch(begin, end)
+        return report_endpoint(
+            self._home.monitor,
             endpoint,
             model=model,
             policy=MonitorPolicy() if policy is None else policy.monitor,
@@ -47,6 +69,14 @@ class Watching(Subject):
     def findings(self, endpoint: str | None = None, limit: Limit = 50) -> list[Finding]:
         """What the monitor found, newest first."""
         return self._home.monitor.findings(endpoint, limit=limit)
+
+
+def _check_stretch(since: datetime | None, until: datetime) -> None:
+    if since is not None and since >= until:
+        raise BadArgument(
+            f"The stretch from {since:%Y-%m-%d %H:%M} to {until:%Y-%m-%d %H:%M} is empty.",
+            expected="since before until",
+        )
 
 
 def _moment(name: str, text: str) -> datetime:

@@ -1,0 +1,116 @@
+"""All that is known of an endpoint over a stretch of time, as one record that can be shown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import msgspec
+
+from tidemill.core.policy import MonitorPolicy
+from tidemill.monitoring.estimate_history import estimate_history
+from tidemill.monitoring.records import EstimateHistory, Finding, WindowReport
+from tidemill.monitoring.service import Monitor
+from tidemill.monitoring.spreads import ColumnSpread
+
+MOST_FINDINGS = 1000
+
+
+class EndpointReport(msgspec.Struct, frozen=True, kw_only=True):
+    """An endpoint over a stretch of time.
+
+    Attributes:
+        whole: The stretch, told as one window.
+        windows: The windows in it, oldest first.
+        spreads: How the columns were spread.
+        findings: What was found in it, newest first.
+        estimates: The estimates of quality against what the labels told.
+        watched: The metric that alarms are about, where there is one.
+        performance_drop: The least fall of it that counts.
+        made: When the report was made.
+    """
+
+    whole: WindowReport
+    windows: tuple[WindowReport, ...]
+    spreads: tuple[ColumnSpread, ...]
+    findings: tuple[Finding, ...]
+    estimates: EstimateHistory
+    watched: str | None
+    performance_drop: float
+    made: datetime
+
+    def to_json(self) -> str:
+        """Return everything as JSON."""
+        return msgspec.json.encode(self).decode()
+
+    def to_html(self) -> str:
+        """Return one page with plots, which needs nothing else."""
+        from tidemill.monitoring.endpoint_page import page
+
+        return page(self)
+
+    def write(self, path: Path) -> Path:
+        """Write the page, or JSON where the name ends so; return where."""
+        content = self.to_json() if path.suffix == ".json" else self.to_html()
+        path.write_text(content, "utf-8")
+        return path
+
+
+def report_endpoint(
+    monitor: Monitor,
+    endpoint: str,
+    *,
+    model: str,
+    policy: MonitorPolicy,
+    since: datetime | None,
+    until: datetime,
+    version: int | None = None,
+    metrics: Sequence[str] = (),
+) -> EndpointReport:
+    """Gather what is known of an endpoint.
+
+    Args:
+        monitor: What watches it.
+        endpoint: Which.
+        model: The model that it serves.
+        policy: How it is watched.
+        since: Where the stretch begins; with the oldest window that is kept where left out.
+        until: Where it ends, exclusive.
+        version: Whose quality and drift are told; the one with the most answers if left out.
+        metrics: Which metrics; all of the task's where it is empty.
+
+    Raises:
+        WindowNotFound: There is no prediction in the stretch.
+    """
+    known = [w for w in monitor.windows(endpoint) if w.since < until]
+    begin = since or min((w.since for w in known), default=until - timedelta(seconds=policy.window))
+    inside = tuple(w for w in reversed(known) if w.until > begin)
+    whole = monitor.window(
+        endpoint,
+        model=model,
+        policy=policy,
+        since=begin,
+        until=until,
+        version=version,
+        metrics=metrics,
+    )
+    spreads = monitor.spreads(
+        endpoint,
+        model=model,
+        policy=policy,
+        since=begin,
+        until=until,
+        version=whole.version,
+    )
+    found = monitor.findings(endpoint, limit=MOST_FINDINGS)
+    return EndpointReport(
+        whole=whole,
+        windows=inside,
+        spreads=spreads,
+        findings=tuple(f for f in found if f.until > begin and f.since < until),
+        estimates=estimate_history(inside),
+        watched=next(iter((*metrics, *whole.realised, *whole.estimated)), None),
+        performance_drop=policy.performance_drop,
+        made=until,
+    )

@@ -1,0 +1,144 @@
+"""How each column's values are spread, in the reference and in a stretch, from the kept sums."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import msgspec
+import numpy as np
+
+from tidemill.core.clock import from_micros
+from tidemill.monitoring.blocks import Counts, Floats, Scale
+from tidemill.monitoring.live import Live
+from tidemill.monitoring.state import BlockState
+
+QUARTILES = (0.25, 0.5, 0.75)
+MOST_MOMENTS = 60
+"""Of how many stretches of time, at the most, a column's quartiles are told."""
+
+
+class SpreadAt(msgspec.Struct, frozen=True, kw_only=True):
+    """How a column's values were spread for a while.
+
+    Attributes:
+        since: Where that begins.
+        quartiles: A quarter of the values is below the first, half below the second, three quarters
+            below the third, as near as the reference's edges tell; numbers only.
+        shares: Of the categories, in the order of the marks; categories only.
+        missing: The share of missing values.
+    """
+
+    since: datetime
+    quartiles: tuple[float, ...] = ()
+    shares: tuple[float, ...] = ()
+    missing: float = 0.0
+
+
+class ColumnSpread(msgspec.Struct, frozen=True, kw_only=True):
+    """How a column's values are spread.
+
+    Attributes:
+        column: Its name.
+        numeric: Whether its values are ordered; else they are categories.
+        marks: The edges where numbers are counted, or the categories; the last of these is `other`.
+        reference: Numbers: the share of values up to each mark. Categories: the share of each.
+        current: The same of the stretch.
+        missing_reference: The share of missing values in the reference.
+        missing: The same of the stretch.
+        moments: The same over time, oldest first.
+    """
+
+    column: str
+    numeric: bool
+    marks: tuple[float | str, ...]
+    reference: tuple[float, ...]
+    current: tuple[float, ...]
+    missing_reference: float
+    missing: float
+    moments: tuple[SpreadAt, ...] = ()
+
+
+def spreads_of(states: Sequence[BlockState], live: Live) -> tuple[ColumnSpread, ...]:
+    """Return the spread of every column that can be counted.
+
+    Args:
+        states: The sums of a version's blocks, oldest first.
+        live: The version.
+    """
+    groups = [states[i : i + _step(states)] for i in range(0, len(states), _step(states))]
+    return tuple(
+        _spread(name, scale, live.drift.usual[name], groups)
+        for name, scale in live.drift.scales.items()
+    )
+
+
+def quartiles(edges: Sequence[float], shares: Floats) -> tuple[float, ...]:
+    """Return the quartiles of values of which the share up to each edge is known.
+
+    Between two edges the values are taken as evenly spread; beyond the outer ones nothing is known,
+    so that the answer stays between them.
+
+    Example:
+        >>> quartiles((0.0, 10.0, 20.0), np.array([0.0, 0.5, 1.0]))
+        (5.0, 10.0, 15.0)
+        >>> quartiles((0.0, 10.0), np.array([0.9, 1.0]))
+        (0.0, 0.0, 0.0)
+    """
+    found = np.interp(QUARTILES, shares, edges)
+    return tuple(float(value) for value in found)
+
+
+def _step(states: Sequence[BlockState]) -> int:
+    return max(-(-len(states) // MOST_MOMENTS), 1)
+
+
+def _spread(
+    name: str,
+    scale: Scale,
+    usual: Counts,
+    groups: Sequence[Sequence[BlockState]],
+) -> ColumnSpread:
+    moments = []
+    now = np.zeros(scale.cells, dtype=np.int64)
+    for group in groups:
+        known = [s.columns[name] for s in group if name in s.columns]
+        counts = np.asarray(np.sum(known, axis=0), dtype=np.int64)
+        if not counts.sum():
+            continue
+        now += counts
+        shares, missing = _shares(scale, counts)
+        ordered = scale.numeric and scale.marks and missing < 1
+        moments.append(
+            SpreadAt(
+                since=from_micros(group[0].since),
+                quartiles=quartiles(scale.marks, shares) if ordered else (),
+                shares=() if scale.numeric else tuple(shares.tolist()),
+                missing=missing,
+            )
+        )
+    before, missing_before = _shares(scale, usual)
+    current, missing = _shares(scale, now)
+    return ColumnSpread(
+        column=name,
+        numeric=scale.numeric,
+        marks=scale.marks if scale.numeric else (*map(str, scale.marks), "other"),
+        reference=tuple(before.tolist()),
+        current=tuple(current.tolist()),
+        missing_reference=missing_before,
+        missing=missing,
+        moments=tuple(moments),
+    )
+
+
+def _shares(scale: Scale, counts: Counts) -> tuple[Floats, float]:
+    """Return the shares at the marks, of the values that there are, and the share of missing."""
+    every = int(counts.sum())
+    present = every - int(counts[-1])
+    missing = 1 - present / every if every else 0.0
+    if scale.numeric:
+        # Even cells lie between edges, odd ones are exactly an edge.
+        reached = np.cumsum(counts[:-1])[1::2]
+    else:
+        reached = counts[:-1]
+    return np.asarray(reached, dtype=np.float64) / max(present, 1), missing
