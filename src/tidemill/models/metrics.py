@@ -34,6 +34,7 @@ def evaluate(
     classes: Sequence[Any] = (),
     positive: Any = None,
     names: Sequence[str] = (),
+    weights: Floats | None = None,
 ) -> dict[str, float]:
     """Return quality metrics.
 
@@ -46,6 +47,7 @@ def evaluate(
         classes: The labels a classifier knows.
         positive: The label that counts as yes; binary only.
         names: Which metrics; all of the task's where it is empty.
+        weights: For how many rows each one stands, shape (n,); for one where it is left out.
 
     Raises:
         UnknownMetric: The task has no metric of that name.
@@ -67,37 +69,38 @@ def evaluate(
     if len(labels) == 0:
         return dict.fromkeys(wanted, float("nan"))
     if task == "regression":
-        return _regression(labels.astype(np.float64), predictions.astype(np.float64), wanted)
+        truth, answers = labels.astype(np.float64), predictions.astype(np.float64)
+        return _regression(truth, answers, wanted, weights)
     if task == "binary":
         yes = labels == positive
         said = predictions == positive
         assert scores is not None
-        return {name: _BINARY[name](yes, said, scores) for name in wanted}
+        return {name: _BINARY[name](yes, said, scores, weights) for name in wanted}
     assert scores is not None
-    return _multiclass(labels, predictions, scores, list(classes), wanted)
+    return _multiclass(labels, predictions, scores, list(classes), wanted, weights)
 
 
-def accuracy(yes: Mask, said: Mask, _scores: Floats) -> float:
+def accuracy(yes: Mask, said: Mask, _scores: Floats, weights: Floats | None = None) -> float:
     """The share of right answers."""
-    return float((yes == said).mean())
+    return mean(yes == said, weights)
 
 
-def precision(yes: Mask, said: Mask, _scores: Floats) -> float:
+def precision(yes: Mask, said: Mask, _scores: Floats, weights: Floats | None = None) -> float:
     """The share of right answers among those that said yes; NaN where none did."""
-    return _ratio(int((yes & said).sum()), int(said.sum()))
+    return _ratio(_many(yes & said, weights), _many(said, weights))
 
 
-def recall(yes: Mask, said: Mask, _scores: Floats) -> float:
+def recall(yes: Mask, said: Mask, _scores: Floats, weights: Floats | None = None) -> float:
     """The share of the positives that were found; NaN where there is none."""
-    return _ratio(int((yes & said).sum()), int(yes.sum()))
+    return _ratio(_many(yes & said, weights), _many(yes, weights))
 
 
-def f1(yes: Mask, said: Mask, _scores: Floats) -> float:
+def f1(yes: Mask, said: Mask, _scores: Floats, weights: Floats | None = None) -> float:
     """The harmonic mean of precision and recall; NaN where nothing is or was said positive."""
-    return _ratio(2 * int((yes & said).sum()), int(yes.sum()) + int(said.sum()))
+    return _ratio(2 * _many(yes & said, weights), _many(yes, weights) + _many(said, weights))
 
 
-def roc_auc(yes: Mask, _said: Mask, scores: Floats) -> float:
+def roc_auc(yes: Mask, _said: Mask, scores: Floats, weights: Floats | None = None) -> float:
     """The chance that a positive scores above a negative, ties counting half.
 
     Reference: Hanley and McNeil, The meaning and use of the area under a ROC curve, Radiology 143,
@@ -105,56 +108,78 @@ def roc_auc(yes: Mask, _said: Mask, scores: Floats) -> float:
 
     Example:
         >>> yes = np.array([True, False, True, False])
-        >>> roc_auc(yes, yes, np.array([0.9, 0.2, 0.2, 0.1]))
+        >>> score = np.array([0.9, 0.2, 0.2, 0.1])
+        >>> roc_auc(yes, yes, score)
         0.875
+        >>> roc_auc(yes, yes, score, np.array([1.0, 1.0, 3.0, 1.0]))
+        0.8125
     """
-    positives = int(yes.sum())
-    negatives = len(yes) - positives
-    if positives == 0 or negatives == 0:
+    positives, negatives = _many(yes, weights), _many(~yes, weights)
+    if positives <= 0 or negatives <= 0:
         return float("nan")
+    if weights is not None:
+        return _weighted_area(yes, scores, weights)
     ranks = midranks(scores)
     above = ranks[yes].sum() - positives * (positives + 1) / 2
     return float(above / (positives * negatives))
 
 
-def average_precision(yes: Mask, _said: Mask, scores: Floats) -> float:
+def average_precision(
+    yes: Mask, _said: Mask, scores: Floats, weights: Floats | None = None
+) -> float:
     """The mean precision at each positive, scores descending, ties taken together.
 
     Reference: Zhu, Recall, precision and average precision, University of Waterloo, 2004.
     """
-    if not yes.any():
+    if _many(yes, weights) <= 0:
         return float("nan")
     order = np.argsort(-scores, kind="stable")
-    hits, ranked = np.cumsum(yes[order]), scores[order]
+    each = np.ones(len(yes)) if weights is None else weights[order]
+    ranked = scores[order]
     last = np.append(np.flatnonzero(np.diff(ranked)), len(ranked) - 1)
-    found = hits[last]
-    gained = np.diff(found, prepend=0)
-    return float((gained * found / (last + 1)).sum() / found[-1])
+    found, seen = np.cumsum(each * yes[order])[last], np.cumsum(each)[last]
+    gained = np.diff(found, prepend=0.0)
+    return float((gained * found / np.maximum(seen, _TINY)).sum() / found[-1])
 
 
-def log_loss(yes: Mask, _said: Mask, scores: Floats) -> float:
+def log_loss(yes: Mask, _said: Mask, scores: Floats, weights: Floats | None = None) -> float:
     """The mean negative log-likelihood, in nats; probabilities are kept off 0 and 1."""
-    return float(log_losses(yes, scores).mean())
+    return mean(log_losses(yes, scores), weights)
 
 
-def brier(yes: Mask, _said: Mask, scores: Floats) -> float:
+def brier(yes: Mask, _said: Mask, scores: Floats, weights: Floats | None = None) -> float:
     """The mean squared distance of the probability from what came true.
 
     Reference: Brier, Verification of forecasts expressed in terms of probability, Monthly Weather
     Review 78, 1950.
     """
-    return float(((scores - yes) ** 2).mean())
+    return mean((scores - yes) ** 2, weights)
 
 
-def calibration_error(yes: Mask, _said: Mask, scores: Floats) -> float:
+def calibration_error(
+    yes: Mask, _said: Mask, scores: Floats, weights: Floats | None = None
+) -> float:
     """The expected calibration error over ten bins of equal width.
 
     Reference: Naeini, Cooper and Hauskrecht, Obtaining well calibrated probabilities using Bayesian
     binning, AAAI 2015.
     """
+    each = np.ones(len(scores)) if weights is None else weights
     bins = np.minimum((scores * _BINS).astype(np.int64), _BINS - 1)
-    gap = np.bincount(bins, weights=scores - yes, minlength=_BINS)
-    return float(np.abs(gap).sum() / len(scores))
+    gap = np.bincount(bins, weights=each * (scores - yes), minlength=_BINS)
+    return _ratio(float(np.abs(gap).sum()), float(each.sum()))
+
+
+def mean(values: NDArray[Any], weights: Floats | None = None) -> float:
+    """Return the mean of values, each as often as its weight says; NaN where none weighs.
+
+    Example:
+        >>> mean(np.array([1.0, 2.0])), mean(np.array([1.0, 2.0]), np.array([3.0, 1.0]))
+        (1.5, 1.25)
+    """
+    if weights is None:
+        return float(values.mean())
+    return _ratio(float((weights * values).sum()), float(weights.sum()))
 
 
 def log_losses(yes: Mask, scores: Floats) -> Floats:
@@ -177,7 +202,7 @@ def midranks(values: Floats) -> Floats:
     return ranks
 
 
-_BINARY: dict[str, Callable[[Mask, Mask, Floats], float]] = {
+_BINARY: dict[str, Callable[[Mask, Mask, Floats, Floats | None], float]] = {
     "accuracy": accuracy,
     "precision": precision,
     "recall": recall,
@@ -196,6 +221,7 @@ def _multiclass(
     scores: Floats,
     classes: list[Any],
     names: Sequence[str],
+    weights: Floats | None,
 ) -> dict[str, float]:
     """Macro means over the classes, one against the rest; accuracy and losses over the rows."""
     position = {c: i for i, c in enumerate(classes)}
@@ -205,17 +231,17 @@ def _multiclass(
     values: dict[str, float] = {}
     for name in names:
         if name == "accuracy":
-            values[name] = float((labels == predictions).mean())
+            values[name] = mean(labels == predictions, weights)
         elif name == "log_loss":
             likelihood = np.where(known, scores[np.arange(len(index)), index], 0.0)
-            values[name] = float(-np.log(np.clip(likelihood, _TINY, 1.0)).mean())
+            values[name] = mean(-np.log(np.clip(likelihood, _TINY, 1.0)), weights)
         elif name == "brier":
             truth = np.zeros_like(scores)
             truth[rows, index[rows]] = 1.0
-            values[name] = float(((scores - truth) ** 2).sum(axis=1).mean())
+            values[name] = mean(((scores - truth) ** 2).sum(axis=1), weights)
         else:
             each = [
-                _BINARY[name](labels == c, predictions == c, scores[:, i])
+                _BINARY[name](labels == c, predictions == c, scores[:, i], weights)
                 for i, c in enumerate(classes)
             ]
             defined = [v for v in each if not np.isnan(v)]
@@ -223,19 +249,33 @@ def _multiclass(
     return values
 
 
-def _regression(labels: Floats, predictions: Floats, names: Sequence[str]) -> dict[str, float]:
+def _regression(
+    labels: Floats, predictions: Floats, names: Sequence[str], weights: Floats | None
+) -> dict[str, float]:
     error = predictions - labels
-    spread = float(((labels - labels.mean()) ** 2).sum())
+    relative = np.abs(error) / np.maximum(np.abs(labels), np.finfo(np.float64).eps)
+    spread = mean((labels - mean(labels, weights)) ** 2, weights)
     computed = {
-        "mae": lambda: float(np.abs(error).mean()),
-        "rmse": lambda: float(np.sqrt((error**2).mean())),
-        "mape": lambda: float(
-            (np.abs(error) / np.maximum(np.abs(labels), np.finfo(np.float64).eps)).mean()
-        ),
-        "r2": lambda: 1 - float((error**2).sum()) / spread if spread > 0 else float("nan"),
+        "mae": lambda: mean(np.abs(error), weights),
+        "rmse": lambda: float(np.sqrt(mean(error**2, weights))),
+        "mape": lambda: mean(relative, weights),
+        "r2": lambda: 1 - mean(error**2, weights) / spread if spread > 0 else float("nan"),
     }
     return {name: computed[name]() for name in names}
 
 
-def _ratio(part: int, whole: int) -> float:
-    return part / whole if whole else float("nan")
+def _weighted_area(yes: Mask, scores: Floats, weights: Floats) -> float:
+    """Return the area under the ROC curve by the trapezoids between its corners."""
+    order = np.argsort(-scores, kind="stable")
+    last = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
+    true = np.append(0.0, np.cumsum((weights * yes)[order])[last])
+    false = np.append(0.0, np.cumsum((weights * ~yes)[order])[last])
+    return float(np.trapezoid(true, false) / (true[-1] * false[-1]))
+
+
+def _many(flags: Mask, weights: Floats | None) -> float:
+    return float(flags.sum() if weights is None else weights[flags].sum())
+
+
+def _ratio(part: float, whole: float) -> float:
+    return part / whole if whole > 0 else float("nan")

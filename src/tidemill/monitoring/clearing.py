@@ -16,7 +16,9 @@ def clear_kinds(report: WindowReport) -> tuple[FindingKind, ...]:
     if report.columns:
         judged |= {"drift", "prediction-drift"}
     if report.realised:
-        judged |= {"performance", "concept", "estimated-performance"}
+        judged |= {"performance", "concept", "estimated-performance", "estimator"}
     if report.bands:
         judged.add("estimated-performance")
+    if report.predictions > report.errors:
+        judged |= {"quality", "skew"}
     return tuple(kind for kind in KINDS if kind in judged and kind not in report.found)

@@ -9,7 +9,12 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from tidemill.core.tasks import metrics_of
+from tidemill.models.errors import ModelsError
 from tidemill.models.records import Signature
+from tidemill.models.session import OnnxModel
+from tidemill.monitoring.attribution import Answer
+from tidemill.monitoring.cause import Measure
 from tidemill.monitoring.drift import DriftReference
 from tidemill.monitoring.encoding import is_embedding, is_vector
 from tidemill.monitoring.estimation import (
@@ -28,11 +33,14 @@ from tidemill.monitoring.performance import (
     class_positions,
     intervals,
     losses_of,
+    metrics_of_rows,
     sampling_errors,
+    weights_of,
 )
 from tidemill.monitoring.quality import Quality
 from tidemill.monitoring.records import JointDrift
 from tidemill.monitoring.reference import Reference, blocks_of
+from tidemill.monitoring.segments import by_segment, frequent, values_of
 from tidemill.predictions.reader import FEATURE
 
 Floats = NDArray[np.float64]
@@ -67,6 +75,9 @@ class Live:
         self.answers = DriftReference(answers_of(self.signature, held), held["block"], ["answer"])
         self._estimator = self._learn()
         self._noise: dict[str, float] = {}
+        self._segments: dict[str, list[str]] = {}
+        self._bundle = reference.bundle
+        self._usual: dict[str, dict[str, dict[str, float]]] = {}
 
     def joint(
         self, rows: pl.DataFrame, blocks: pl.Series, *, multivariate: bool
@@ -107,7 +118,12 @@ class Live:
         """
         if self._estimator is None or rows.height < LEAST_ROWS:
             return {}, {}
-        values = {k: v for k, v in self._expected(rows).items() if k in names and np.isfinite(v)}
+        expected = self._expected(rows)
+        if weights_of(rows) is not None:
+            sums = self.expected_quality(rows)
+            expected = expected if sums is None else sums.metrics(self.signature)
+        values = {k: v for k, v in expected.items() if k in names and np.isfinite(v)}
+        values.pop("calibration_error", None)
         return values, self.bands(values, rows.height)
 
     def bands(self, values: dict[str, float], rows: float) -> dict[str, tuple[float, float]]:
@@ -145,18 +161,69 @@ class Live:
         if self._estimator is None:
             return None
         _, predictions, scores = arrays(self.signature, rows)
+        known = weights_of(rows)
+        weights = np.ones(rows.height) if known is None else known
         if isinstance(self._estimator, LossEstimator):
-            means = self._estimator.estimate(features_of(rows), predictions.astype(np.float64))
+            answered = predictions.astype(np.float64)
+            means = self._estimator.estimate(features_of(rows), answered, known)
             unknown = [np.nan] * 3
             each = np.array([means["mae"], means["rmse"] ** 2, means["mape"], *unknown])
-            return Quality.of_errors(each * rows.height, rows.height)
+            return Quality.of_errors(each * weights.sum(), float(weights.sum()))
         assert scores is not None
         chance = self._estimator(scores)
         if self.signature.task == "binary":
             yes = self.signature.classes.index(self.signature.positive)
             chance = np.column_stack([1 - chance, chance] if yes else [chance, 1 - chance])
-        loss = float(self._expected_losses(rows).sum())
-        return Quality.of_classes(self.signature, chance, scores, predictions, loss)
+        loss = float((weights * self._expected_losses(rows)).sum())
+        return Quality.of_classes(self.signature, chance, scores, predictions, loss, weights)
+
+    @cached_property
+    def training(self) -> pl.DataFrame:
+        """The features of the rows that the version learned from."""
+        return features_of(self._rows.filter(pl.col("split") == "train"))
+
+    @cached_property
+    def answer(self) -> Answer | None:
+        """What the version's twin says of rows, or nothing where it cannot be asked."""
+        if self._bundle is None:
+            return None
+        try:
+            model = OnnxModel(self._bundle, verify=False, refuse_out_of_contract=False)
+        except ModelsError:
+            return None
+        names = [c.name for c in self.signature.features]
+
+        def said(rows: pl.DataFrame) -> Floats:
+            found = model.predict({n: rows[n].to_list() for n in names})
+            return found.values if found.scores is None else found.scores
+
+        return said
+
+    def measure(self, metric: str) -> Measure:
+        """Return what measures a metric over the held-out rows, each as often as it is weighed."""
+
+        def over(weights: Floats | None) -> float:
+            return metrics_of_rows(self.signature, self.holdout, (metric,), weights)[metric]
+
+        return over
+
+    def segment_values(self, segment: str) -> list[str]:
+        """Return the values by which sums are kept apart: those that are frequent in the reference.
+
+        They stay the same as long as the version lives, so that the sums of blocks add up.
+        """
+        if segment not in self._segments:
+            values = values_of(self._rows, segment)
+            self._segments[segment] = [] if values is None else frequent(values)
+        return self._segments[segment]
+
+    def usual_by_segment(self, segment: str) -> dict[str, dict[str, float]]:
+        """Return the version's metrics on the held-out rows of each value of a segment."""
+        if segment not in self._usual:
+            names = metrics_of(self.signature.task)
+            kept = by_segment(self.signature, self.holdout, self.holdout, (segment,), names)
+            self._usual[segment] = {k.value: k.metrics for k in kept}
+        return self._usual[segment]
 
     def _learn(self) -> Calibrator | ClassCalibrator | LossEstimator | None:
         if self.holdout.height < LEAST_ROWS:

@@ -14,6 +14,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from tidemill.models.metrics import mean
+
 Floats = NDArray[np.float64]
 _MOST_CATEGORIES = 200
 _MOST_ROWS = 20_000
@@ -54,13 +56,15 @@ class LossEstimator:
             encoded, errors / np.maximum(np.abs(labels[chosen]), np.finfo(np.float64).eps)
         )
 
-    def estimate(self, features: pl.DataFrame, predictions: Floats) -> dict[str, float]:
-        """Return the metrics to be expected of a window."""
+    def estimate(
+        self, features: pl.DataFrame, predictions: Floats, weights: Floats | None = None
+    ) -> dict[str, float]:
+        """Return the metrics to be expected of a window, each row as often as it is weighed."""
         encoded = self._encode(features, predictions)
         return {
-            "mae": float(_expect(self._absolute, encoded).mean()),
-            "rmse": float(np.sqrt(_expect(self._squared, encoded).mean())),
-            "mape": float(_expect(self._relative, encoded).mean()),
+            "mae": mean(_expect(self._absolute, encoded), weights),
+            "rmse": float(np.sqrt(mean(_expect(self._squared, encoded), weights))),
+            "mape": mean(_expect(self._relative, encoded), weights),
         }
 
     def squared_errors(self, features: pl.DataFrame, predictions: Floats) -> Floats:

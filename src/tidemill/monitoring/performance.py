@@ -12,19 +12,28 @@ from numpy.typing import NDArray
 from tidemill.core.tasks import metrics_of
 from tidemill.models.metrics import evaluate, log_losses
 from tidemill.models.records import Signature
-from tidemill.monitoring.records import SegmentQuality
-from tidemill.predictions.reader import FEATURE
 
 Floats = NDArray[np.float64]
 LEAST_ROWS = 30
 _GROUPS = 20
-MOST_SEGMENTS = 12
+WEIGHT = "weight"
+"""The column that says for how many predictions a row stands."""
 
 
 def metrics_of_rows(
-    signature: Signature, rows: pl.DataFrame, names: Sequence[str]
+    signature: Signature,
+    rows: pl.DataFrame,
+    names: Sequence[str],
+    weights: Floats | None = None,
 ) -> dict[str, float]:
-    """Return metrics of labelled rows with `label`, `prediction` and `score`."""
+    """Return metrics of labelled rows with `label`, `prediction` and `score`.
+
+    Args:
+        signature: Of the model.
+        rows: The rows.
+        names: Which metrics.
+        weights: For how many rows each one stands; the rows' own `weight` where it is left out.
+    """
     labels, predictions, scores = arrays(signature, rows)
     return evaluate(
         signature.task,
@@ -34,7 +43,27 @@ def metrics_of_rows(
         classes=signature.classes,
         positive=signature.positive,
         names=names,
+        weights=weights_of(rows) if weights is None else weights,
     )
+
+
+def weights_of(rows: pl.DataFrame) -> Floats | None:
+    """Return for how many predictions each row stands, or nothing where each stands for itself.
+
+    Where the log is a sample, a row stands for one over the chance that it was logged with: Horvitz
+    and Thompson, A generalization of sampling without replacement from a finite universe, Journal
+    of the American Statistical Association 47, 1952.
+    """
+    if WEIGHT not in rows.columns:
+        return None
+    weights = rows[WEIGHT].cast(pl.Float64).fill_null(1.0).to_numpy()
+    return None if (weights == 1.0).all() else np.asarray(weights)
+
+
+def represented(rows: pl.DataFrame) -> float:
+    """Return how many predictions the rows stand for."""
+    weights = weights_of(rows)
+    return float(rows.height if weights is None else weights.sum())
 
 
 def intervals(
@@ -84,31 +113,6 @@ def intervals_of(
             margin = float(stdtrit(len(parts) - 1, 0.975)) * error
             found[name] = (values[name] - margin, values[name] + margin)
     return found
-
-
-def by_segment(
-    signature: Signature, rows: pl.DataFrame, columns: Sequence[str], names: Sequence[str]
-) -> tuple[SegmentQuality, ...]:
-    """Return metrics apart for the most frequent values of some columns."""
-    found = []
-    for column in columns:
-        prefixed = FEATURE + column
-        if prefixed not in rows.columns:
-            continue
-        counts = rows[prefixed].drop_nulls().rename("v").value_counts()
-        ranked = counts.sort(["count", "v"], descending=[True, False]).head(MOST_SEGMENTS)
-        for value in ranked["v"].sort():
-            part = rows.filter(pl.col(prefixed) == value)
-            if part.height >= LEAST_ROWS:
-                found.append(
-                    SegmentQuality(
-                        column=column,
-                        value=str(value),
-                        rows=part.height,
-                        metrics=defined(metrics_of_rows(signature, part, names)),
-                    )
-                )
-    return tuple(found)
 
 
 def sampling_errors(signature: Signature, rows: pl.DataFrame) -> dict[str, float]:

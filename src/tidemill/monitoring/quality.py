@@ -15,7 +15,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from tidemill.models.records import Signature
-from tidemill.monitoring.performance import arrays, class_positions, losses_of
+from tidemill.monitoring.performance import arrays, class_positions, losses_of, weights_of
 
 Floats = NDArray[np.float64]
 BINS = 1000
@@ -27,7 +27,7 @@ class Quality(msgspec.Struct, frozen=True, kw_only=True):
     """The sums of a stretch of answers.
 
     Attributes:
-        many: How many rows.
+        many: How many predictions the rows stand for.
         sums: Classes: log loss and squared distance of the probabilities. Numbers: absolute,
             squared and relative error, label, squared label, and error with its sign.
         confusion: How often each class was said of each, shape (true, said); classes only.
@@ -46,21 +46,24 @@ class Quality(msgspec.Struct, frozen=True, kw_only=True):
     def realised(cls, signature: Signature, rows: pl.DataFrame) -> Quality:
         """Return the sums of labelled rows."""
         labels, answers, scores = arrays(signature, rows)
+        weights = weights_of(rows)
+        each_counts = np.ones(rows.height) if weights is None else weights
         if signature.task == "regression":
             truth, said = labels.astype(np.float64), answers.astype(np.float64)
             error = np.abs(said - truth)
             least = np.finfo(np.float64).eps
             relative = error / np.maximum(np.abs(truth), least)
             each = [error, error**2, relative, truth, truth**2, said - truth]
-            return cls.of_errors(np.array([e.sum() for e in each]), len(truth))
+            counted = [float((each_counts * e).sum()) for e in each]
+            return cls.of_errors(np.array(counted), float(each_counts.sum()))
         assert scores is not None
         places = class_positions(signature, labels)
         truth = (places[:, None] == np.arange(len(signature.classes))).astype(np.float64)
-        losses = losses_of(signature, rows)
-        return cls.of_classes(signature, truth, scores, answers, float(losses.sum()))
+        loss = float((each_counts * losses_of(signature, rows)).sum())
+        return cls.of_classes(signature, truth, scores, answers, loss, each_counts)
 
     @classmethod
-    def of_errors(cls, sums: Floats, many: int) -> Quality:
+    def of_errors(cls, sums: Floats, many: float) -> Quality:
         """Return the sums of a regressor's errors."""
         none = np.zeros((0, 0))
         return cls(
@@ -73,7 +76,13 @@ class Quality(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of_classes(
-        cls, signature: Signature, truth: Floats, scores: Floats, said: NDArray[Any], loss: float
+        cls,
+        signature: Signature,
+        truth: Floats,
+        scores: Floats,
+        said: NDArray[Any],
+        loss: float,
+        weights: Floats,
     ) -> Quality:
         """Return the sums of a classifier's answers.
 
@@ -83,13 +92,15 @@ class Quality(msgspec.Struct, frozen=True, kw_only=True):
                 calibrated chance where it is not; shape (n, classes).
             scores: What the model said, shape (n,) or (n, classes).
             said: Its answers, shape (n,).
-            loss: The sum of their log losses.
+            loss: The sum of their log losses, each as often as its weight says.
+            weights: For how many predictions each row stands, shape (n,).
         """
         many = len(signature.classes)
         answers = class_positions(signature, said)
         confusion = np.zeros((many, many))
         for k in range(many):
-            confusion[:, k] = truth[answers == k].sum(axis=0)
+            mine = answers == k
+            confusion[:, k] = (weights[mine, None] * truth[mine]).sum(axis=0)
         if signature.task == "binary":
             place = signature.classes.index(signature.positive)
             ranked, chance = scores[:, None], truth[:, [place]]
@@ -97,10 +108,12 @@ class Quality(msgspec.Struct, frozen=True, kw_only=True):
         else:
             ranked, chance = scores, truth
             squares = (ranked**2).sum(axis=1) - 2 * (truth * ranked).sum(axis=1) + truth.sum(axis=1)
-        counted = [_ranked(ranked[:, k], chance[:, k]) for k in range(ranked.shape[1])]
+        counted = [_ranked(ranked[:, k], chance[:, k], weights) for k in range(ranked.shape[1])]
         return cls(
-            many=float(len(truth)),
-            sums=np.array([loss, float(squares.sum())]),
+            many=float(weights.sum()),
+            sums=np.array(
+                [loss, float((weights[:, None] * squares.reshape(len(truth), -1)).sum())]
+            ),
             confusion=confusion,
             ranks=np.stack([c[0] for c in counted]),
             tenths=np.stack([c[1] for c in counted]),
@@ -219,7 +232,7 @@ class Quality(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-def _ranked(scores: Floats, chance: Floats) -> tuple[Floats, Floats]:
+def _ranked(scores: Floats, chance: Floats, weights: Floats) -> tuple[Floats, Floats]:
     """Count rows by score, ones of the class and others; and their miscalibration by tenths.
 
     The bins are equal on the scale of log odds, where scores near 0 and 1 are told apart.
@@ -227,9 +240,10 @@ def _ranked(scores: Floats, chance: Floats) -> tuple[Floats, Floats]:
     kept = np.clip(scores, 1e-9, 1 - 1e-9)
     odds = np.clip(np.log(kept / (1 - kept)), -_REACH, _REACH)
     bins = np.minimum(((odds + _REACH) / (2 * _REACH) * BINS).astype(np.int64), BINS - 1)
-    counted = [np.bincount(bins, weights=w, minlength=BINS) for w in (1 - chance, chance)]
+    sides = (weights * (1 - chance), weights * chance)
+    counted = [np.bincount(bins, weights=w, minlength=BINS) for w in sides]
     tenth = np.minimum((scores * _TENTHS).astype(np.int64), _TENTHS - 1)
-    gaps = np.bincount(tenth, weights=scores - chance, minlength=_TENTHS)
+    gaps = np.bincount(tenth, weights=weights * (scores - chance), minlength=_TENTHS)
     return np.stack(counted).astype(np.float64), gaps.astype(np.float64)
 
 

@@ -64,12 +64,55 @@ class JointDrift(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SegmentQuality(msgspec.Struct, frozen=True, kw_only=True):
-    """Quality on the rows that share a value."""
+    """Quality on the rows that share a value, or the values of two columns.
+
+    Attributes:
+        column: Which column; `origin & carrier` for two.
+        value: The value; `EWR & UA` for two.
+        rows: How many of them are labelled.
+        metrics: What is defined for them.
+        intervals: For each, the ends of its 95% interval, where there are enough blocks.
+        predictions: How many predictions there were, labelled or not.
+        coverage: The share of them that is labelled.
+        reference: The version's metrics on the held-out rows that share the value.
+    """
 
     column: str
     value: str
     rows: int
     metrics: dict[str, float]
+    intervals: dict[str, tuple[float, float]] = {}
+    predictions: int = 0
+    coverage: float = 0.0
+    reference: dict[str, float] = {}
+
+
+class VersionQuality(msgspec.Struct, frozen=True, kw_only=True):
+    """How one version fared in one part that it played.
+
+    Attributes:
+        version: Which.
+        role: `champion`, `canary`, `shadow` or `standby`.
+        predictions: How many.
+        errors: How many of them failed.
+        labelled: How many are labelled.
+        coverage: The share of the answers that is labelled.
+        metrics: What is defined for them.
+        intervals: For each, the ends of its 95% interval, where there are enough blocks.
+        latency_p50_us: The median time to answer.
+        latency_p99_us: The 99th percentile.
+    """
+
+    version: int
+    role: str
+    predictions: int
+    errors: int
+    labelled: int
+    coverage: float
+    metrics: dict[str, float]
+    intervals: dict[str, tuple[float, float]]
+    latency_p50_us: float
+    latency_p99_us: float
 
 
 class ClassQuality(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,13 +136,53 @@ class Cause(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         column: Its name.
-        shift: The change of mean loss that its own shift explains.
+        shift: The change of the metric that its own shift explains.
         share: That as a share of the whole change.
     """
 
     column: str
     shift: float
     share: float
+
+
+class Explanation(msgspec.Struct, frozen=True, kw_only=True):
+    """What a change of quality is made of.
+
+    Attributes:
+        metric: Whose change.
+        usual: The metric over the held-out rows.
+        realised: The metric over the window's.
+        causes: The columns' parts, the largest share first.
+        inputs: The share that the shifts of all columns together explain.
+        relation: The share that no shift explains: the relation of features and label changed.
+        effective: How many of the held-out rows are like those of the window.
+        unseen: By column, the share of the window's rows with values that no held-out row has.
+        note: Why nothing can be judged, where it cannot.
+    """
+
+    metric: str
+    usual: float
+    realised: float
+    causes: tuple[Cause, ...]
+    inputs: float
+    relation: float
+    effective: float
+    unseen: dict[str, float] = {}
+    note: str = ""
+
+
+class Attribution(msgspec.Struct, frozen=True, kw_only=True):
+    """How much the model's answers hang on a column.
+
+    Attributes:
+        column: Its name.
+        usual: Its share of all columns' influence on held-out rows.
+        current: Its share on the window's rows.
+    """
+
+    column: str
+    usual: float
+    current: float
 
 
 class WindowReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,12 +208,17 @@ class WindowReport(msgspec.Struct, frozen=True, kw_only=True):
         columns: How far each column moved; empty where that cannot be judged.
         joint: How far columns moved together.
         segments: Quality by segment.
+        versions: Quality by version and role, shadows included.
         classes: Quality by class, for classifiers.
         averages: Further figures: micro and weighted means over classes, bias and pinball loss.
         average_intervals: For each, the ends of its 95% interval.
         notes: What could not be judged, and why.
         newest_label: When the newest label that it counts arrived.
         found: The kinds of findings that it gave.
+        represented: How many predictions the logged ones stand for; more where the log is a sample.
+        explanation: What a change of quality is made of, where it fell.
+        attributions: How much the answers hang on each column, where that was asked.
+        out_of_contract: By column, how many values break the contract.
     """
 
     endpoint: str
@@ -152,12 +240,17 @@ class WindowReport(msgspec.Struct, frozen=True, kw_only=True):
     columns: tuple[ColumnDrift, ...]
     joint: tuple[JointDrift, ...] = ()
     segments: tuple[SegmentQuality, ...]
+    versions: tuple[VersionQuality, ...] = ()
     classes: tuple[ClassQuality, ...] = ()
     averages: dict[str, float] = {}
     average_intervals: dict[str, tuple[float, float]] = {}
     notes: tuple[str, ...] = ()
     newest_label: datetime | None = None
     found: tuple[FindingKind, ...] = ()
+    represented: float = 0.0
+    explanation: Explanation | None = None
+    attributions: tuple[Attribution, ...] = ()
+    out_of_contract: dict[str, int] = {}
 
 
 class EstimateCheck(msgspec.Struct, frozen=True, kw_only=True):

@@ -22,6 +22,7 @@ class Reference(msgspec.Struct, frozen=True):
         label: The label's column.
         time: The time column, where there is one.
         metrics: The version's metrics on the held-out rows.
+        bundle: Where the version lies, so that its twin can be asked; nothing where it cannot.
     """
 
     signature: Signature
@@ -29,6 +30,7 @@ class Reference(msgspec.Struct, frozen=True):
     label: str
     time: str | None
     metrics: dict[str, float]
+    bundle: Path | None = None
 
     @property
     def holdout(self) -> pl.DataFrame:
@@ -51,6 +53,7 @@ def read_reference(bundle: Path, metrics: dict[str, float]) -> Reference | None:
         label.name,
         None if time is None else time.name,
         metrics,
+        bundle,
     )
 
 

@@ -33,7 +33,14 @@ from tidemill.monitoring.records import (
 )
 from tidemill.monitoring.reference import Reference, blocks_of
 from tidemill.monitoring.spreads import ColumnSpread, spreads_of
-from tidemill.monitoring.state import LONGER, BlockState, states_of, stretches_before
+from tidemill.monitoring.state import (
+    LONGER,
+    BlockState,
+    seen_blocks,
+    states_of,
+    stretches_before,
+)
+from tidemill.monitoring.trust import WINDOWS
 from tidemill.predictions.reader import read_labels, read_predictions
 from tidemill.storage.db.engine import Database
 
@@ -154,7 +161,7 @@ class Monitor:
             endpoint=endpoint,
             model=model,
             version=chosen,
-            live=self._live_version(model, chosen, policy.block),
+            lives=partial(self._live_version, model, block=policy.block),
             policy=policy,
             metrics=metrics,
         )
@@ -176,7 +183,9 @@ class Monitor:
         """
         states, chosen = self._stretch(endpoint, model, policy, since, until, version)
         live = self._live_version(model, chosen, policy.block)
-        mine = sorted((s for s in states if s.version == chosen), key=lambda s: s.since)
+        mine = sorted(
+            (s for s in states if s.version == chosen and s.seen), key=lambda s: s.since
+        )
         return () if live is None else spreads_of(mine, live)
 
     def windows(
@@ -244,9 +253,9 @@ class Monitor:
             states = store.read_states(connection, endpoint, model, begin, end)
             judged = store.read_progress(connection, endpoint).judged or 0
         fresh = self._rows(endpoint, policy, max(begin, judged), end)
-        known = {(s.version, s.since) for s in states}
+        known = {(s.version, s.role, s.since) for s in states}
         found = self._states(model, fresh, policy)
-        states += [s for s in found if (s.version, s.since) not in known]
+        states += [s for s in found if (s.version, s.role, s.since) not in known]
         chosen = version_of(states, version)
         if chosen is None:
             whose = "" if version is None else f" of version {version}"
@@ -356,17 +365,23 @@ class Monitor:
             states = store.read_states(
                 connection, endpoint, model, since - reach * (until - since), since
             )
-        mine = [s for s in states if s.version == version]
+            begun = store.first_block(connection, endpoint, model, version)
+            reports = store.read_windows(connection, endpoint, None, 2 * WINDOWS)
+        before = [r for r in reports if micros(r.since) < since]
+        mine = seen_blocks(states, version)
         judge = Judge(
             endpoint=endpoint,
             model=model,
             version=version,
             policy=policy,
             metrics=tuple(metrics),
-            live=live,
+            lives=partial(self._live_version, model, block=policy.block),
             since=from_micros(since),
             until=from_micros(until),
             earlier=() if live is None else stretches_before(mine, live, since, until - since),
+            recent=mine,
+            checks=estimate_history(before).checks,
+            newborn=begun is None or begun >= since or _is_skewed(before, version),
         )
         report, findings = judge.look(rows)
         return report, findings, self._states(model, rows, policy)
@@ -381,7 +396,7 @@ class Monitor:
         found: list[BlockState] = []
         for version in rows["version"].unique().sort().to_list():
             live = self._live_version(model, version, policy.block)
-            found += states_of(rows, version, live, int(policy.block * 1e6))
+            found += states_of(rows, version, live, int(policy.block * 1e6), policy.segments)
         return found
 
     def _write(
@@ -439,6 +454,12 @@ def _outdated(connection: Connection, report: WindowReport) -> bool:
     )
     counted = -1 if report.newest_label is None else micros(report.newest_label)
     return newest is not None and newest > counted
+
+
+def _is_skewed(reports: Sequence[WindowReport], version: int) -> bool:
+    """Tell whether the newest window of a version found its values unlike those of training."""
+    newest = next((r for r in reports if r.version == version), None)
+    return newest is not None and "skew" in newest.found
 
 
 def _with(report: WindowReport, found: tuple[FindingKind, ...]) -> WindowReport:

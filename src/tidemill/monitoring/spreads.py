@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import chain, groupby
 
 import msgspec
 import numpy as np
@@ -66,7 +67,11 @@ def spreads_of(states: Sequence[BlockState], live: Live) -> tuple[ColumnSpread, 
         states: The sums of a version's blocks, oldest first.
         live: The version.
     """
-    groups = [states[i : i + _step(states)] for i in range(0, len(states), _step(states))]
+    blocks = [list(group) for _, group in groupby(states, key=lambda s: s.since)]
+    step = max(-(-len(blocks) // MOST_MOMENTS), 1)
+    groups = [
+        list(chain.from_iterable(blocks[i : i + step])) for i in range(0, len(blocks), step)
+    ]
     return tuple(
         _spread(name, scale, live.drift.usual[name], groups)
         for name, scale in live.drift.scales.items()
@@ -87,10 +92,6 @@ def quartiles(edges: Sequence[float], shares: Floats) -> tuple[float, ...]:
     """
     found = np.interp(QUARTILES, shares, edges)
     return tuple(float(value) for value in found)
-
-
-def _step(states: Sequence[BlockState]) -> int:
-    return max(-(-len(states) // MOST_MOMENTS), 1)
 
 
 def _spread(

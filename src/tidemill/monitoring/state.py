@@ -19,14 +19,40 @@ from numpy.typing import NDArray
 
 from tidemill.monitoring.blocks import BlockCounts
 from tidemill.monitoring.live import Live, answers_of, features_of
+from tidemill.monitoring.performance import represented
 from tidemill.monitoring.quality import Quality
+from tidemill.monitoring.segments import OTHER, values_of
 
 Floats = NDArray[np.float64]
 LATENCIES = np.unique(np.round(np.logspace(0, 8, 161)))
 """Edges of the bins of latency, in microseconds; each is a ninth wider than the one before."""
 
+SHADOW = "shadow"
+CHAMPION = "champion"
 LONGER = (2, 4)
 """Stretches of so many windows are judged for drift beside each window alone."""
+
+
+class SegmentState(msgspec.Struct, frozen=True, kw_only=True):
+    """The sums of the answers that share a segment's value.
+
+    Attributes:
+        predictions: How many answers.
+        labelled: How many of them are labelled.
+        realised: The quality of the labelled ones.
+    """
+
+    predictions: int
+    labelled: int
+    realised: Quality | None
+
+    def __add__(self, other: SegmentState) -> SegmentState:
+        """Return the sums of both together."""
+        return SegmentState(
+            predictions=self.predictions + other.predictions,
+            labelled=self.labelled + other.labelled,
+            realised=_added(self.realised, other.realised),
+        )
 
 
 class BlockState(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,6 +71,9 @@ class BlockState(msgspec.Struct, frozen=True, kw_only=True):
         answers: The same of what was said.
         realised: The quality of the labelled answers.
         expected: The quality to be expected of all answers.
+        role: The part that the version played.
+        represented: How many predictions the logged ones stand for.
+        segments: By segment and value, the sums of the answers that share it.
     """
 
     version: int
@@ -59,6 +88,14 @@ class BlockState(msgspec.Struct, frozen=True, kw_only=True):
     answers: Floats | None
     realised: Quality | None
     expected: Quality | None
+    role: str = CHAMPION
+    represented: float = 0.0
+    segments: dict[str, dict[str, SegmentState]] = {}
+
+    @property
+    def seen(self) -> bool:
+        """Whether callers saw the answers; a shadow's they do not."""
+        return self.role != SHADOW
 
     def joined(self, other: BlockState) -> BlockState:
         """Return the state of both blocks together, of the same version."""
@@ -78,6 +115,12 @@ class BlockState(msgspec.Struct, frozen=True, kw_only=True):
             answers=_added(self.answers, other.answers),
             realised=_added(self.realised, other.realised),
             expected=_added(self.expected, other.expected),
+            role=self.role,
+            represented=self.represented + other.represented,
+            segments={
+                name: _united(self.segments.get(name, {}), other.segments.get(name, {}))
+                for name in self.segments | other.segments
+            },
         )
 
     def encoded(self) -> bytes:
@@ -88,25 +131,33 @@ class BlockState(msgspec.Struct, frozen=True, kw_only=True):
 def decoded(content: bytes) -> BlockState:
     """Return a state from its bytes."""
     values = msgspec.msgpack.decode(zlib.decompress(content), ext_hook=_array)
-    qualities = {
-        name: None if values[name] is None else Quality(**values[name])
-        for name in ("realised", "expected")
+    qualities = {name: _quality(values[name]) for name in ("realised", "expected")}
+    segments = {
+        name: {k: SegmentState(**{**v, "realised": _quality(v["realised"])}) for k, v in of.items()}
+        for name, of in values.get("segments", {}).items()
     }
-    return BlockState(**{**values, **qualities})
+    return BlockState(**{**values, **qualities, "segments": segments})
 
 
-def states_of(rows: pl.DataFrame, version: int, live: Live | None, length: int) -> list[BlockState]:
-    """Return the states of a version's rows, one for each block.
+def states_of(
+    rows: pl.DataFrame,
+    version: int,
+    live: Live | None,
+    length: int,
+    segments: Sequence[str] = (),
+) -> list[BlockState]:
+    """Return the states of a version's rows, one for each block and part that it played.
 
     Args:
-        rows: Predictions with features, answers, labels and `block`; shadows are left out.
+        rows: Predictions with features, answers, labels and `block`.
         version: Which version.
         live: What it is compared with, where it has a reference.
         length: Of a block, in microseconds.
+        segments: By which columns, or pairs of them, quality is kept apart.
     """
-    mine = rows.filter(pl.col("version") == version, pl.col("role") != "shadow")
-    parts = mine.partition_by("block", maintain_order=True)
-    return [_state(part, version, live, length) for part in parts]
+    mine = rows.filter(pl.col("version") == version)
+    parts = mine.partition_by("block", "role", maintain_order=True)
+    return [_state(part, version, live, length, segments) for part in parts]
 
 
 def joined_pairs(states: Sequence[BlockState], most: int) -> list[BlockState]:
@@ -125,24 +176,39 @@ def joined_pairs(states: Sequence[BlockState], most: int) -> list[BlockState]:
         >>> [(s.since, s.until) for s in joined_pairs(states, 7)]
         [(0, 2), (2, 4), (4, 5), (5, 6), (6, 7), (7, 8)]
     """
-    kept = sorted(states, key=lambda s: (s.since, s.version))
+    kept = sorted(states, key=_place)
     while len(kept) > most:
         half = len(kept) // 2
-        older = [pair for group in _by_version(kept[:half]) for pair in _paired(group)]
+        older = [pair for group in _alike(kept[:half]) for pair in _paired(group)]
         if len(older) == half:
             return kept
-        kept = sorted(older, key=lambda s: (s.since, s.version)) + kept[half:]
+        kept = sorted(older, key=_place) + kept[half:]
     return kept
 
 
-def _by_version(states: Sequence[BlockState]) -> list[list[BlockState]]:
-    versions = sorted({s.version for s in states})
-    return [[s for s in states if s.version == version] for version in versions]
+def _place(state: BlockState) -> tuple[int, int, str]:
+    return state.since, state.version, state.role
+
+
+def _alike(states: Sequence[BlockState]) -> list[list[BlockState]]:
+    """Return the states of each version in each part that it played."""
+    kinds = sorted({(s.version, s.role) for s in states})
+    return [[s for s in states if (s.version, s.role) == kind] for kind in kinds]
 
 
 def _paired(states: Sequence[BlockState]) -> list[BlockState]:
     pairs = [states[i : i + 2] for i in range(0, len(states), 2)]
     return [reduce(BlockState.joined, pair) for pair in pairs]
+
+
+def seen_blocks(states: Sequence[BlockState], version: int) -> list[BlockState]:
+    """Return one state a block of what a version answered, whichever part it played in sight."""
+    blocks: dict[int, BlockState] = {}
+    for state in states:
+        if state.version == version and state.seen:
+            known = blocks.get(state.since)
+            blocks[state.since] = state if known is None else known.joined(state)
+    return [blocks[since] for since in sorted(blocks)]
 
 
 def counts_of(states: Sequence[BlockState], live: Live) -> dict[str, BlockCounts]:
@@ -191,7 +257,9 @@ def latency(states: Sequence[BlockState], share: float) -> float:
     return float(LATENCIES[min(place, len(LATENCIES) - 1)])
 
 
-def _state(rows: pl.DataFrame, version: int, live: Live | None, length: int) -> BlockState:
+def _state(
+    rows: pl.DataFrame, version: int, live: Live | None, length: int, segments: Sequence[str]
+) -> BlockState:
     block = int(rows["block"][0])
     answered = rows.filter(pl.col("status") == "ok")
     labelled = answered.filter(pl.col("label").is_not_null())
@@ -216,7 +284,43 @@ def _state(rows: pl.DataFrame, version: int, live: Live | None, length: int) -> 
         answers=answers,
         realised=Quality.realised(live.signature, labelled) if live and labelled.height else None,
         expected=live.expected_quality(answered) if live and answered.height else None,
+        role=str(rows["role"][0]),
+        represented=represented(rows),
+        segments=_segments(answered, live, segments) if live and answered.height else {},
     )
+
+
+def _segments(
+    answered: pl.DataFrame, live: Live, segments: Sequence[str]
+) -> dict[str, dict[str, SegmentState]]:
+    found = {}
+    for segment in segments:
+        values = values_of(answered, segment)
+        if values is None:
+            continue
+        known = live.segment_values(segment)
+        named = values.set(~values.is_in(known), OTHER)
+        found[segment] = {
+            value: _of_segment(answered.filter(named == value), live)
+            for value in named.unique().sort()
+        }
+    return found
+
+
+def _of_segment(rows: pl.DataFrame, live: Live) -> SegmentState:
+    labelled = rows.filter(pl.col("label").is_not_null())
+    quality = Quality.realised(live.signature, labelled) if labelled.height else None
+    return SegmentState(predictions=rows.height, labelled=labelled.height, realised=quality)
+
+
+def _united(
+    left: dict[str, SegmentState], right: dict[str, SegmentState]
+) -> dict[str, SegmentState]:
+    return {value: _added(left.get(value), right.get(value)) for value in left | right}
+
+
+def _quality(values: dict[str, Any] | None) -> Quality | None:
+    return None if values is None else Quality(**values)
 
 
 def _added(left: Any, right: Any) -> Any:

@@ -16,6 +16,7 @@ from sqlalchemy import (
     BigInteger,
     Column,
     Connection,
+    Float,
     Index,
     Integer,
     LargeBinary,
@@ -31,6 +32,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
+from tidemill.monitoring.performance import WEIGHT
 from tidemill.monitoring.records import WindowReport
 from tidemill.monitoring.state import BlockState, decoded, joined_pairs
 from tidemill.predictions.reader import FEATURE
@@ -72,6 +74,7 @@ rows = Table(
     Column("role", String(10), nullable=False),
     Column("status", String(10), nullable=False),
     Column("latency_us", Integer, nullable=False),
+    Column("weight", Float, nullable=False, server_default="1"),
     Column("answer", LargeBinary, nullable=False),
     Column("label", LargeBinary),
     Column("arrived", BigInteger),
@@ -100,11 +103,12 @@ blocks = Table(
     Column("endpoint", String(250), primary_key=True),
     Column("model", String(250), primary_key=True),
     Column("version", Integer, primary_key=True),
+    Column("role", String(10), primary_key=True),
     Column("since", BigInteger, primary_key=True),
     Column("until", BigInteger, nullable=False),
     Column("state", LargeBinary, nullable=False),
 )
-_PLAIN = ("id", "time", "key", "version", "role", "status", "latency_us")
+_PLAIN = ("id", "time", "key", "version", "role", "status", "latency_us", "weight")
 _TYPES: dict[str, Any] = {
     "id": pl.String,
     "time": pl.Int64,
@@ -113,6 +117,7 @@ _TYPES: dict[str, Any] = {
     "role": pl.String,
     "status": pl.String,
     "latency_us": pl.Int64,
+    "weight": pl.Float64,
     "arrived": pl.Int64,
 }
 _PART = 500
@@ -135,6 +140,8 @@ def set_progress(connection: Connection, endpoint: str, progress: Progress) -> N
 
 def prepared(endpoint: str, predictions: pl.DataFrame) -> list[dict[str, Any]]:
     """Return predictions as rows of the table; the costly part, done outside the writer."""
+    if WEIGHT not in predictions.columns:
+        predictions = predictions.with_columns(pl.lit(1.0).alias(WEIGHT))
     plain = predictions.select(_PLAIN).to_dicts()
     names = [c for c in predictions.columns if c.startswith(FEATURE)]
     answers = predictions.select("prediction", "score", *names).rows()
@@ -326,6 +333,7 @@ def set_states(
             "endpoint": endpoint,
             "model": model,
             "version": state.version,
+            "role": state.role,
             "since": state.since,
         }
         connection.execute(delete(blocks).filter_by(**key))
@@ -342,8 +350,15 @@ def read_states(
         blocks.c.since < until,
         blocks.c.until > since,
     )
-    found = connection.scalars(query.order_by(blocks.c.since, blocks.c.version))
+    found = connection.scalars(query.order_by(blocks.c.since, blocks.c.version, blocks.c.role))
     return [decoded(content) for content in found]
+
+
+def first_block(connection: Connection, endpoint: str, model: str, version: int) -> int | None:
+    """Return when a version's first kept block begins, in microseconds since 1970."""
+    where = {"endpoint": endpoint, "model": model, "version": version}
+    first: int | None = connection.scalar(select(func.min(blocks.c.since)).filter_by(**where))
+    return first
 
 
 def join_states(connection: Connection, endpoint: str, model: str, before: int, most: int) -> None:

@@ -119,13 +119,15 @@ class MonitorPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     Attributes:
         window: The stretch of predictions judged together, in seconds.
         block: The stretch that is one observation in calibration; windows are whole blocks.
-        segments: Columns by whose values quality is reported apart.
+        segments: Columns by whose values quality is reported apart; `origin & carrier` for pairs.
         min_label_coverage: The share of labelled predictions below which quality is not judged.
         drift_q: The false-discovery rate across columns.
         min_effect: The least effect (KS or total variation distance) that counts as drift.
         performance_drop: The least fall of the watched metric below its reference that counts.
         label_delay: How long after a prediction its label is expected at the latest, in seconds.
         multivariate: Whether a classifier is asked, too, to tell each window from the reference.
+        max_out_of_contract: The share of rows whose value in a column may break the contract.
+        silence: The chance of a false alarm by which silence of an hour is told from a lull.
     """
 
     window: Span = 7 * 86400.0
@@ -137,6 +139,8 @@ class MonitorPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     performance_drop: Annotated[float, Meta(ge=0)] = 0.02
     label_delay: Seconds = 86400.0
     multivariate: bool = False
+    max_out_of_contract: Share = 0.01
+    silence: Probability = 1e-4
 
 
 class ServingPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
