@@ -32,9 +32,17 @@ from tidemill.monitoring.records import (
 )
 from tidemill.monitoring.serving_values import Breach, skews
 from tidemill.monitoring.trust import Distrust, distrust
-from tidemill.monitoring.wording import day, explanation_of, hardest_of, movement, stretch, went
+from tidemill.monitoring.wording import (
+    MOST_NAMED,
+    day,
+    explanation_of,
+    foremost,
+    hardest_of,
+    movement,
+    stretch,
+    went,
+)
 
-MOST_NAMED = 3
 LEAST_EXCESS = 0.05
 """The least part of the expected loss by which it must be exceeded to count as concept drift."""
 CONCEPT_LEVEL = 0.01
@@ -132,12 +140,10 @@ class Verdicts:
         broken = [b for b in self._broken if b.rows >= least]
         if not broken:
             return None
-        named = "; ".join(b.words for b in broken[:MOST_NAMED])
-        more = f"; and {len(broken) - MOST_NAMED} more" if len(broken) > MOST_NAMED else ""
         return self._finding(
             "quality",
             "warning",
-            f"Values break the contract in {self._stretch}: {named}{more}.",
+            f"Values break the contract in {self._stretch}: {foremost([b.words for b in broken])}.",
             numbers={
                 "rows": float(self._answered.height),
                 **{f"{b.rule}.{b.column}": round(b.share, 6) for b in broken[:8]},
@@ -158,13 +164,11 @@ class Verdicts:
         )
         if not found:
             return None
-        named = "; ".join(s.words for s in found[:MOST_NAMED])
-        more = f"; and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else ""
         return self._finding(
             "skew",
             "critical",
             f"Serving gives version {judge.version} other values than training had, from its first "
-            f"predictions on: {named}{more}.",
+            f"predictions on: {foremost([s.words for s in found])}.",
             numbers={
                 **{f"training.{s.column}": s.training for s in found[:8]},
                 **{f"serving.{s.column}": s.serving for s in found[:8]},

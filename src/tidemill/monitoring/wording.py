@@ -8,6 +8,7 @@ from datetime import datetime
 from tidemill.core.tasks import LOWER_IS_BETTER
 from tidemill.monitoring.records import Cause, ColumnDrift, Explanation, SegmentQuality
 
+MOST_NAMED = 3
 _LEAST_TOLD = 0.1
 """The least share of a change that is worth telling."""
 
@@ -62,6 +63,17 @@ def listed(names: Sequence[str]) -> str:
     """
     quoted = [f"`{n}`" for n in names]
     return " and ".join([p for p in (", ".join(quoted[:-1]), *quoted[-1:]) if p])
+
+
+def foremost(words: Sequence[str]) -> str:
+    """Say the first few of several things, and how many more there are.
+
+    Example:
+        >>> foremost(["a", "b", "c", "d", "e"])
+        'a; b; c; and 2 more'
+    """
+    more = [f"and {len(words) - MOST_NAMED} more"] if len(words) > MOST_NAMED else []
+    return "; ".join([*words[:MOST_NAMED], *more])
 
 
 def went(metric: str) -> str:
