@@ -183,10 +183,7 @@ class Monitor:
         """
         states, chosen = self._stretch(endpoint, model, policy, since, until, version)
         live = self._live_version(model, chosen, policy.block)
-        mine = sorted(
-            (s for s in states if s.version == chosen and s.seen), key=lambda s: s.since
-        )
-        return () if live is None else spreads_of(mine, live)
+        return () if live is None else spreads_of(seen_blocks(states, chosen), live)
 
     def windows(
         self, endpoint: str, *, since: datetime | None = None, limit: int | None = None

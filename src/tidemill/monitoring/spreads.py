@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from itertools import chain, groupby
 
 import msgspec
 import numpy as np
@@ -67,11 +66,8 @@ def spreads_of(states: Sequence[BlockState], live: Live) -> tuple[ColumnSpread, 
         states: The sums of a version's blocks, oldest first.
         live: The version.
     """
-    blocks = [list(group) for _, group in groupby(states, key=lambda s: s.since)]
-    step = max(-(-len(blocks) // MOST_MOMENTS), 1)
-    groups = [
-        list(chain.from_iterable(blocks[i : i + step])) for i in range(0, len(blocks), step)
-    ]
+    step = max(-(-len(states) // MOST_MOMENTS), 1)
+    groups = [states[i : i + step] for i in range(0, len(states), step)]
     return tuple(
         _spread(name, scale, live.drift.usual[name], groups)
         for name, scale in live.drift.scales.items()
