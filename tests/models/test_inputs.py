@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, date, datetime
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tidemill.core.contract import Column, ColumnType
@@ -192,6 +193,33 @@ def test_one_row_and_many_agree(data: st.DataObject) -> None:
     assert np.array_equal(many[1][:1], one[1])
 
 
+PLAIN = (
+    Column(name="f", type="float", min=-10, max=10),
+    Column(name="g", type="float", nullable=False),
+    Column(name="i", type="int", values=(1, 2, 3)),
+    Column(name="b", type="bool"),
+)
+PLAIN_ENCODER = Encoder(Signature(features=PLAIN, task="regression"))
+NUMBERS = st.sampled_from([0.0, 1.0, 2.0, 4.0, 0.5, -11.0, math.nan, math.inf]) | st.floats()
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(st.tuples(*[NUMBERS] * 4), min_size=1, max_size=4))
+def test_a_matrix_is_refused_exactly_where_its_columns_are(rows: list[tuple[float, ...]]) -> None:
+    matrix = np.array(rows)
+    missing = [[None if math.isnan(v) else v for v in column] for column in matrix.T.tolist()]
+    truths = [bool(v) if v in (0.0, 1.0) else v for v in missing[3]]
+    columns = dict(zip(("f", "g", "i", "b"), [*missing[:3], truths], strict=True))
+    try:
+        PLAIN_ENCODER.encode(columns)
+    except InvalidInput:
+        with pytest.raises(InvalidInput):
+            PLAIN_ENCODER.encode_matrix(matrix)
+    else:
+        assert PLAIN_ENCODER.encode_matrix(matrix) == [matrix]
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.dictionaries(
         st.sampled_from([*GOOD, "other"]),

@@ -49,9 +49,9 @@ def within(home: Path, bundles: Path, routes: RouteTable, act: Act, **options: A
     asyncio.run(main())
 
 
-async def ask(worker: Worker, **headers: str) -> Response:
+async def ask(worker: Worker, inputs: Any = None, **headers: str) -> Response:
     sent = {b"host": b"localhost", **{k.encode(): v.encode() for k, v in headers.items()}}
-    body = json.dumps({"inputs": tensors(**ROW)}).encode()
+    body = json.dumps({"inputs": inputs or tensors(**ROW)}).encode()
     arrived = SystemClock().monotonic()
     answer = worker.application(Request("POST", INFER, headers=sent, body=body, arrived=arrived))
     return answer if isinstance(answer, Response) else await answer
@@ -121,6 +121,39 @@ def test_requests_of_one_turn_are_answered_in_one_call(tmp_path: Path, bundles: 
     within(tmp_path, bundles, table(1, e=target(1, "one")), act)
     assert max(sizes) >= 16
     assert sizes[-1] == 1
+
+
+def test_a_bad_request_takes_none_of_its_batch_with_it(tmp_path: Path, bundles: Path) -> None:
+    def matrix(b: float) -> list[dict[str, Any]]:
+        return [{"name": "x", "shape": [1, 3], "datatype": "FP64", "data": [0.5, b, 3.0]}]
+
+    async def act(worker: Worker) -> None:
+        limits = [1.0, 99.0, 2.0, -99.0, 3.0]  # the contract allows -50 to 50
+        answers = await asyncio.gather(*(ask(worker, matrix(b)) for b in limits))
+        assert [a.status for a in answers] == [200, 400, 200, 400, 200]
+        assert "'b'" in answers[1].body.decode()
+        assert worker.plane.waiting == 0
+
+    within(tmp_path, bundles, table(1, e=target(1, "one")), act)
+
+
+def test_few_rows_and_many_get_the_same_answers(tmp_path: Path, bundles: Path) -> None:
+    def matrix(rows: int) -> list[dict[str, Any]]:
+        data = [0.5, 1.0, 3.0, None, -1.0, 4.0] * (rows // 2)
+        return [{"name": "x", "shape": [rows, 3], "datatype": "FP64", "data": data}]
+
+    async def act(worker: Worker) -> None:
+        few, many = await ask(worker, matrix(2)), await ask(worker, matrix(1000))
+        some, all_of_them = (json.loads(answer.body) for answer in (few, many))
+        for short, long in zip(some["outputs"], all_of_them["outputs"], strict=True):
+            assert long["data"] == short["data"] * 500
+            assert long["shape"] == [1000, *short["shape"][1:]]
+        assert len(set(all_of_them["parameters"]["prediction_ids"].split(","))) == 1000
+
+    within(tmp_path, bundles, table(1, e=target(1, "one")), act)
+    frame, _ = read_predictions(tmp_path / "predictions", "e")
+    assert frame["feature.a"].to_list() == [0.5, None] * 501
+    assert frame["feature.c"].to_list() == [3, 4] * 501
 
 
 SCALARS = (

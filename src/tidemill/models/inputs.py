@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from tidemill.core.contract import Column
 from tidemill.core.errors import nearest
 from tidemill.models.errors import InvalidInput
+from tidemill.models.matrix import MatrixCheck
 from tidemill.models.moments import to_number
 from tidemill.models.records import Signature
 
@@ -51,6 +52,7 @@ class Encoder:
         self._kinds = tuple(_kinds(c) for c in features)
         self._moments = tuple(i for i, c in enumerate(features) if c.type in {"datetime", "date"})
         self._rules = _Rules(features, strict=refuse_out_of_contract)
+        self._matrix = MatrixCheck(signature.numbers, strict=refuse_out_of_contract)
         # What was found of a row's types, by those types: where whole numbers must be looked for.
         self._known: dict[tuple[type, ...], tuple[int, ...]] = {}
 
@@ -79,13 +81,17 @@ class Encoder:
         Raises:
             InvalidInput: A value is of another type than its column, or outside the contract.
         """
+        if not self._matrix.fits(numbers):
+            self._refuse_matrix(numbers)
+        return [numbers]
+
+    def _refuse_matrix(self, numbers: NDArray[np.float64]) -> None:
         for at, column in enumerate(self._features):
             if column.type == "int":
                 _check_whole(column, numbers[:, at])
-            elif column.type == "bool" and not np.isin(numbers[:, at], (0.0, 1.0, np.nan)).all():
-                _refuse_value(column, float(numbers[:, at].max()))
+            elif column.type == "bool":
+                _check_truths(column, numbers[:, at])
         self._rules.check_numbers(numbers)
-        return [numbers]
 
     def _row(self, row: list[Any]) -> list[NDArray[Any]]:
         for at in self._moments:
@@ -329,6 +335,12 @@ def _typed_column(column: Column, values: NDArray[Any]) -> NDArray[Any]:
 
 def _check_whole(column: Column, values: NDArray[Any]) -> None:
     broken = (np.floor(values) != values) & ~np.isnan(values)
+    if broken.any():
+        _refuse_value(column, float(values[broken][0]))
+
+
+def _check_truths(column: Column, values: NDArray[Any]) -> None:
+    broken = (values != 0.0) & (values != 1.0) & ~np.isnan(values)
     if broken.any():
         _refuse_value(column, float(values[broken][0]))
 

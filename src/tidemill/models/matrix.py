@@ -1,92 +1,73 @@
-"""Checks rows of plain numbers all at once: what `Encoder` does, for models without text.
+"""Checks rows of plain numbers all at once, for models without text.
 
-Part of the hot path: a handful of NumPy calls for any number of rows and columns, where a check a
-column would cost more than the model.
+Part of the hot path: a handful of NumPy calls for any number of rows and columns. It only tells
+whether all is well; what is wrong, and where, is for others to find.
 """
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tidemill.core.contract import Column
-from tidemill.models.inputs import Encoder
-from tidemill.models.records import Signature
+
+_LARGEST = float(np.finfo(np.float64).max)
 
 
-class MatrixEncoder:
-    """Checks matrices of float64 with one column a feature, in the order of the signature.
+class MatrixCheck:
+    """Tells whether every value of a matrix may stand where it stands.
 
     Args:
-        signature: Names the columns and what may stand in them; no column holds text.
-        encoder: Says what is wrong, in words, once something is.
-        refuse_out_of_contract: Whether a value outside a column's range or set is refused.
+        features: The matrix's columns; none of them holds text.
+        strict: Whether a value outside a column's range or set is refused.
     """
 
-    def __init__(
-        self, signature: Signature, encoder: Encoder, *, refuse_out_of_contract: bool = True
-    ) -> None:
-        features = signature.features
-        self._encoder = encoder
-        self._names = [c.name for c in features]
-        self._booleans = frozenset(c.name for c in features if c.type == "bool")
-        # The largest finite numbers as limits: an infinity fails the same test.
-        largest = sys.float_info.max
-        strict = refuse_out_of_contract
-        self._low = np.array([_limit(c.min, -largest, c, strict=strict) for c in features])
-        self._high = np.array([_limit(c.max, largest, c, strict=strict) for c in features])
+    def __init__(self, features: Sequence[Column], *, strict: bool) -> None:
+        limits = [_limits(c, strict=strict) for c in features]
+        self._low = np.array([low for low, _ in limits])
+        self._high = np.array([high for _, high in limits])
         self._required = [i for i, c in enumerate(features) if not c.nullable]
-        self._whole = [i for i, c in enumerate(features) if c.type == "int"]
+        self._whole = [i for i, c in enumerate(features) if c.type in {"int", "bool"}]
         self._sets = [
-            (i, np.asarray(c.values, dtype=np.float64))
+            (i, np.array([float(v) for v in c.values]))
             for i, c in enumerate(features)
-            if strict and c.values is not None and c.type != "bool"
+            if strict and c.values is not None
         ]
 
-    def check(self, matrix: NDArray[np.float64]) -> None:
-        """Return if every value may stand where it stands.
+    def fits(self, matrix: NDArray[np.float64]) -> bool:
+        """Tell whether all of it does.
 
-        Raises:
-            InvalidInput: One may not; the column is named.
+        Example:
+            >>> check = MatrixCheck([Column(name="a", type="float", max=1.0)], strict=True)
+            >>> [check.fits(np.array([[value]])) for value in (0.5, 1.5, np.nan, np.inf)]
+            [True, False, True, False]
         """
-        if not self._fits(matrix):
-            self._encoder.encode(self.columns(matrix))
-
-    def columns(self, matrix: NDArray[np.float64]) -> dict[str, NDArray[np.float64] | list[object]]:
-        """Return the matrix by column."""
-        return {
-            name: _truths(matrix[:, i]) if name in self._booleans else matrix[:, i].copy()
-            for i, name in enumerate(self._names)
-        }
-
-    def _fits(self, matrix: NDArray[np.float64]) -> bool:
-        # A missing value (NaN) fails no comparison; it is looked for apart.
-        if ((matrix < self._low) | (matrix > self._high)).any():
-            return False
-        if self._required and np.isnan(matrix[:, self._required]).any():
+        # A missing value (NaN) is in no range: only where one is are there more questions.
+        if not ((matrix >= self._low) & (matrix <= self._high)).all() and not self._misses(matrix):
             return False
         if self._whole:
             numbers = matrix[:, self._whole]
-            if ((numbers != np.floor(numbers)) & (numbers == numbers)).any():  # noqa: PLR0124
+            if ((numbers != np.floor(numbers)) & ~np.isnan(numbers)).any():
                 return False
-        for i, allowed in self._sets:
-            column = matrix[:, i]
+        for at, allowed in self._sets:
+            column = matrix[:, at]
             if not (np.isin(column, allowed) | np.isnan(column)).all():
                 return False
         return True
 
-
-def numeric(signature: Signature) -> bool:
-    """Tell whether every column holds numbers or truths."""
-    return all(c.type in {"bool", "int", "float"} for c in signature.features)
-
-
-def _limit(value: float | None, otherwise: float, column: Column, *, strict: bool) -> float:
-    bounded = strict and value is not None and column.type in ("int", "float")
-    return float(value) if bounded and value is not None else otherwise
+    def _misses(self, matrix: NDArray[np.float64]) -> bool:
+        """Tell whether what is in no range is only missing, where values may be missing."""
+        if ((matrix < self._low) | (matrix > self._high)).any():
+            return False
+        return not (self._required and np.isnan(matrix[:, self._required]).any())
 
 
-def _truths(values: NDArray[np.float64]) -> list[object]:
-    return [None if v != v else bool(v) if v in (0.0, 1.0) else v for v in values.tolist()]  # noqa: PLR0124
+def _limits(column: Column, *, strict: bool) -> tuple[float, float]:
+    """Return a column's range; infinity is outside every one."""
+    if column.type == "bool":
+        return 0.0, 1.0
+    low = column.min if strict else None
+    high = column.max if strict else None
+    return -_LARGEST if low is None else float(low), _LARGEST if high is None else float(high)

@@ -16,7 +16,7 @@ Form = Literal["skops", "pickle", "onnx", "native"]
 FORMAT = 1
 
 
-class Signature(msgspec.Struct, frozen=True, kw_only=True):
+class Signature(msgspec.Struct, frozen=True, kw_only=True, cache_hash=True):
     """What goes into a model and what comes out.
 
     Attributes:

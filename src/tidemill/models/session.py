@@ -14,7 +14,6 @@ from tidemill.models.bundle import open_bundle
 from tidemill.models.errors import BundleDamaged, NoTwin
 from tidemill.models.external import refuse_external_data
 from tidemill.models.inputs import Columns, Encoder
-from tidemill.models.matrix import MatrixEncoder, numeric
 from tidemill.models.records import Label, Layout, Manifest, Signature, Twin
 
 if TYPE_CHECKING:
@@ -137,11 +136,6 @@ class OnnxModel:
         self.signature = self.manifest.signature
         self.encoder = Encoder(self.signature, refuse_out_of_contract=refuse_out_of_contract)
         self._graph = Graph(folder / twin.file, self.signature, twin.layout, threads=threads)
-        self.matrix: MatrixEncoder | None = None
-        if numeric(self.signature):
-            self.matrix = MatrixEncoder(
-                self.signature, self.encoder, refuse_out_of_contract=refuse_out_of_contract
-            )
 
     def predict(self, columns: Columns) -> Prediction:
         """Answer for the rows of a request.
@@ -158,10 +152,6 @@ class OnnxModel:
         Requests are put together by concatenating their matrices along the first axis.
         """
         return self._graph.run(matrices)
-
-    def run_matrix(self, matrix: NDArray[np.float64]) -> Prediction:
-        """Answer for rows of numbers that `matrix` has checked before."""
-        return self._graph.run([matrix])
 
 
 def _twin(manifest: Manifest) -> Twin:

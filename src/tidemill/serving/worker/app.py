@@ -29,8 +29,9 @@ from tidemill.serving.worker.http import (
     error_response,
     json_response,
 )
+from tidemill.serving.worker.reply import Reply
 
-Answered = Response | Awaitable[Response]
+Answered = Response | Reply | Awaitable[Response]
 Handler = Callable[[Request], Answered]
 _STATUSES: tuple[tuple[type[TidemillError], int], ...] = (
     (NotFound, 404),
@@ -42,6 +43,7 @@ _STATUSES: tuple[tuple[type[TidemillError], int], ...] = (
     (Usage, 400),
 )
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+_REMEMBERED = 1000
 _LOCAL = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 
@@ -84,12 +86,15 @@ class App:
             "/v2/health/ready": ("GET", lambda _: oip.ready()),
             "/v2/repository/index": ("POST", lambda _: oip.index()),
         }
+        # What was worked out for paths and hosts before, since clients repeat themselves.
+        self._found = dict(self._exact)
+        self._welcome: set[bytes] = set()
 
     def __call__(self, request: Request) -> Answered:
         """Answer a request, or begin to."""
         try:
             self._guard(request)
-            method, handler = self._exact.get(request.path) or self._find(request.path)
+            method, handler = self._found.get(request.path) or self._find(request.path)
             if request.method != method and not (method == "GET" and request.method == "HEAD"):
                 return error_response(
                     405,
@@ -107,20 +112,28 @@ class App:
         Raises:
             HttpError: The host is not ours, or the origin is another's.
         """
-        host = request.headers.get(b"host", b"").decode("latin-1").lower()
-        if self._hosts is not None and _without_port(host) not in self._hosts:
-            raise HttpError(
-                421 if host else 400,
-                f"The host {host!r} is not served here. Expected localhost or an allowed name; "
-                "allow one with --allow-host.",
-            )
+        headers = request.headers
+        host = headers.get(b"host", b"")
+        if host not in self._welcome:
+            self._check_host(host)
         if request.method in _SAFE:
             return
-        origin = request.headers.get(b"origin")
-        if origin is not None and origin.decode("latin-1").partition("://")[2].lower() != host:
+        origin = headers.get(b"origin")
+        if origin is not None and origin.partition(b"://")[2].lower() != host.lower():
             raise HttpError(403, "Requests from other origins are refused.")
-        if request.headers.get(b"sec-fetch-site", b"same-origin") not in (b"same-origin", b"none"):
+        if headers.get(b"sec-fetch-site", b"same-origin") not in (b"same-origin", b"none"):
             raise HttpError(403, "Requests from other sites are refused.")
+
+    def _check_host(self, host: bytes) -> None:
+        name = host.decode("latin-1").lower()
+        if self._hosts is not None and _without_port(name) not in self._hosts:
+            raise HttpError(
+                421 if host else 400,
+                f"The host {name!r} is not served here. Expected localhost or an allowed name; "
+                "allow one with --allow-host.",
+            )
+        if len(self._welcome) < _REMEMBERED:
+            self._welcome.add(host)
 
     def _find(self, path: str) -> tuple[str, Handler]:
         parts = path.split("/")
@@ -129,6 +142,9 @@ class App:
         found = self._named(parts[1:])
         if found is None:
             raise HttpError(404, f"There is nothing at {path[:200]!r}.")
+        if len(self._found) >= _REMEMBERED:
+            self._found = dict(self._exact)
+        self._found[path] = found
         return found
 
     def _named(self, parts: list[str]) -> tuple[str, Handler] | None:

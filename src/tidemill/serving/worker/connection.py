@@ -22,9 +22,10 @@ import msgspec
 from tidemill.core.clock import Clock
 from tidemill.serving.worker.access import AccessLog
 from tidemill.serving.worker.http import ACCEPT, Request, Response, error_response, packed
+from tidemill.serving.worker.reply import Reply
 
 logger = logging.getLogger(__name__)
-Application = Callable[[Request], Response | Awaitable[Response]]
+Application = Callable[[Request], Response | Reply | Awaitable[Response]]
 _WAITING = 16
 """How many pipelined requests may wait before the connection is read no further."""
 
@@ -116,6 +117,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, shared: Connections) -> None:
         self._shared = shared
         self._limits = shared.limits
+        self._monotonic = shared.clock.monotonic
         self._transport: asyncio.Transport = None  # type: ignore[assignment]
         self._parser = httptools.HttpRequestParser(self)
         self._queue: deque[tuple[Request, bool]] = deque()
@@ -124,7 +126,7 @@ class Connection(asyncio.Protocol):
         self._paused = False
         self._ended = False
         self._reset()
-        self._since = shared.clock.monotonic()
+        self._since = self._monotonic()
         self._patience = self._limits.head_seconds
         self._unread_since: float | None = None
 
@@ -157,7 +159,7 @@ class Connection(asyncio.Protocol):
             self._transport.pause_reading()
 
     def pause_writing(self) -> None:
-        self._unread_since = self._shared.clock.monotonic()
+        self._unread_since = self._monotonic()
 
     def resume_writing(self) -> None:
         self._unread_since = None
@@ -170,7 +172,7 @@ class Connection(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         self._reset()
-        self._since = self._shared.clock.monotonic()
+        self._since = self._monotonic()
         self._patience = self._limits.head_seconds
 
     def on_url(self, url: bytes) -> None:
@@ -181,7 +183,7 @@ class Connection(asyncio.Protocol):
         self._count_head(len(name) + len(value) + 4)
         name = name.lower()
         self._names += 1
-        if name in self._headers and name in (b"host", b"content-length", b"transfer-encoding"):
+        if name in self._headers and name in _ONCE:
             self._refuse(400, f"The header {name.decode()} came twice.")
         self._headers[name] = value
         if self._names > self._limits.headers:
@@ -190,18 +192,18 @@ class Connection(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         if self._refused:
             return
-        self._since = self._shared.clock.monotonic()
         self._patience = self._limits.body_seconds
-        if self._headers.get(b"upgrade") is not None and self._parser.should_upgrade():
+        headers = self._headers
+        if b"upgrade" in headers and self._parser.should_upgrade():
             self._refuse(400, "This server speaks HTTP/1.1 and upgrades to nothing else.")
             return
-        if b"transfer-encoding" in self._headers and b"content-length" in self._headers:
+        if b"transfer-encoding" in headers and b"content-length" in headers:
             self._refuse(400, "A request has a content-length or a transfer-encoding, not both.")
             return
-        length = self._headers.get(b"content-length", b"0")
+        length = headers.get(b"content-length", b"0")
         if length.isdigit() and int(length[:20]) > self._limits.body:
             self._too_large()
-        elif self._headers.get(b"expect", b"").lower() == b"100-continue":
+        elif b"expect" in headers and headers[b"expect"].lower() == b"100-continue":
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_body(self, body: bytes) -> None:
@@ -225,9 +227,8 @@ class Connection(asyncio.Protocol):
             query=query,
             headers=self._headers,
             body=body[0] if len(body) == 1 else b"".join(body),
-            arrived=self._shared.clock.monotonic(),
+            arrived=self._monotonic(),
         )
-        self._reset()
         if self._answering:
             self._queue.append((request, keep))
         else:
@@ -280,6 +281,9 @@ class Connection(asyncio.Protocol):
         except Exception:
             logger.exception("%s %s failed", request.method, request.path)
             answer = error_response(500, "The server failed; its log says why.")
+        if isinstance(answer, Reply):
+            answer.take(lambda response: self._send(response, request, keep))
+            return
         if isinstance(answer, Response):
             self._send(answer, request, keep)
             return
@@ -300,7 +304,7 @@ class Connection(asyncio.Protocol):
 
     def _send(self, response: Response, request: Request, keep: bool) -> None:
         self._answering = False
-        self._since = self._shared.clock.monotonic()
+        self._since = self._monotonic()
         self._patience = self._limits.idle_seconds
         self._shared.answered[response.status] += 1
         if self._shared.access is not None:
@@ -343,4 +347,5 @@ class Connection(asyncio.Protocol):
         self._transport.close()
 
 
+_ONCE = frozenset({b"host", b"content-length", b"transfer-encoding"})
 _STATUS = {s.value: b"HTTP/1.1 %d %b\r\n" % (s.value, s.phrase.encode()) for s in HTTPStatus}

@@ -8,12 +8,14 @@ the failure is logged against the candidate.
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import Literal
 
 import msgspec
+import numpy as np
 
 from tidemill.core.clock import Clock
 from tidemill.models.errors import InvalidInput
@@ -25,10 +27,12 @@ from tidemill.serving.worker.batching import Batcher
 from tidemill.serving.worker.http import HttpError, Response, error_response
 from tidemill.serving.worker.log import Log
 from tidemill.serving.worker.metrics import Metrics, Served
-from tidemill.serving.worker.rows import Rows
+from tidemill.serving.worker.reply import Reply
+from tidemill.serving.worker.rows import Rows, listed
 from tidemill.serving.worker.table import Endpoint, Table
 from tidemill.serving.worker.version import Outcome, Version
 
+logger = logging.getLogger(__name__)
 RETRY = ((b"retry-after", b"1"),)
 RowsFor = Callable[[Version], Rows]
 Render = Callable[["Answer"], Response]
@@ -122,7 +126,7 @@ class Plane:
         self.table = table
         self._metrics.keep({name: e.versions for name, e in table.endpoints.items()})
 
-    def submit(self, ask: Ask) -> asyncio.Future[Response]:
+    def submit(self, ask: Ask) -> Reply:
         """Have a request answered.
 
         Raises:
@@ -143,11 +147,7 @@ class Plane:
         self._start(job)
         if ask.version is None and endpoint.shadows:
             self._mirror(ask, endpoint, rows.count)
-        return job.future
-
-    def new_future(self) -> asyncio.Future[Response]:
-        """Return a future of the worker's loop."""
-        return self._loop.create_future()
+        return job.reply
 
     def refuse(self, endpoint: str, status: int) -> None:
         """Count a request that a door refused."""
@@ -179,6 +179,10 @@ class Plane:
         else:
             self._fail(job, outcome)
 
+    def give_up(self, job: _Job) -> None:
+        """Answer that we have failed."""
+        self._resolve(job, error_response(500, "The server failed; its log says why."))
+
     def _succeed(self, job: _Job, outcome: Outcome) -> None:
         ids = self._ids(job.ask.time, job.rows.count)
         now = self._clock.monotonic()
@@ -186,7 +190,7 @@ class Plane:
         served.answered(outcome.call, job.ask.arrived, job.began)
         writer = self._record(job, served, "ok", ids, outcome, now)
         if job.mirrored:
-            self.waiting -= job.rows.count
+            self._settle(job)
             return
         version = job.endpoint.versions[job.target.version]
         if now > job.ask.deadline:
@@ -207,7 +211,7 @@ class Plane:
         self._record(job, served, "error", ids, None, self._clock.monotonic())
         champion = job.endpoint.champion
         if job.mirrored:
-            self.waiting -= job.rows.count
+            self._settle(job)
         elif job.target.role == "champion" or job.ask.version is not None:
             message = f"Version {job.target.version} failed: {type(error).__name__}."
             self._refused(job.endpoint, 500)
@@ -255,7 +259,7 @@ class Plane:
         served.request.observe(latency)
         if routes.log < 1.0 and self._rng.random() >= routes.log:
             return None
-        features = job.rows.features(job.endpoint.versions[target.version].inputs.names)
+        features = job.rows.features(job.endpoint.versions[target.version].inputs)
         if routes.redact:
             features = {n: v for n, v in features.items() if n not in routes.redact}
         record = PredictionRecord(
@@ -269,8 +273,8 @@ class Plane:
             ids,
             job.rows.keys,
             features,
-            [] if outcome is None else outcome.values,
-            None if outcome is None else outcome.scores,
+            [] if outcome is None else listed(outcome.values),
+            None if outcome is None or outcome.scores is None else listed(outcome.scores),
         )
         return self._log.prediction(name, record)
 
@@ -285,9 +289,13 @@ class Plane:
         self._loop.run_in_executor(self._executor, writer.flush).add_done_callback(flushed)
 
     def _resolve(self, job: _Job, response: Response) -> None:
-        self.waiting -= job.rows.count
-        if not job.future.done():
-            job.future.set_result(response)
+        self._settle(job)
+        job.reply.resolve(response)
+
+    def _settle(self, job: _Job) -> None:
+        if not job.settled:
+            job.settled = True
+            self.waiting -= job.rows.count
 
     def _refused(self, endpoint: Endpoint, status: int) -> None:
         self.refuse(endpoint.name, status)
@@ -297,21 +305,30 @@ class Plane:
 
     def _ids(self, time: int, count: int) -> list[str]:
         """Return UUIDv7s: one random number a request, counted up for its rows."""
-        head = (time // 1000) & 0xFFFF_FFFF_FFFF
-        start = (
-            head << 80
-            | 0x7 << 76
-            | self._rng.getrandbits(12) << 64
-            | 0b10 << 62
-            | self._rng.getrandbits(61)
-        )
-        return [f"{start + i:032x}" for i in range(count)]
+        high = (time // 1000 & 0xFFFF_FFFF_FFFF) << 16 | 0x7000 | self._rng.getrandbits(12)
+        low = 0b10 << 62 | self._rng.getrandbits(61)
+        if count == 1:
+            return [f"{high:016x}{low:016x}"]
+        halves = np.empty((count, 2), dtype=">u8")
+        halves[:, 0] = high
+        halves[:, 1] = np.arange(low, low + count, dtype=np.uint64)
+        return halves.tobytes().hex(",", 16).split(",")
 
 
 class _Job:
     """One request on its way through the plane."""
 
-    __slots__ = ("_plane", "ask", "began", "endpoint", "future", "mirrored", "rows", "target")
+    __slots__ = (
+        "_plane",
+        "ask",
+        "began",
+        "endpoint",
+        "mirrored",
+        "reply",
+        "rows",
+        "settled",
+        "target",
+    )
 
     def __init__(
         self,
@@ -331,7 +348,12 @@ class _Job:
         self.target = target
         self.rows = rows
         self.mirrored = mirrored
-        self.future: asyncio.Future[Response] = plane.new_future()
+        self.settled = False
+        self.reply = Reply()
 
     def done(self, outcome: Outcome | Exception) -> None:
-        self._plane.finish(self, outcome)
+        try:
+            self._plane.finish(self, outcome)
+        except Exception:  # the others of the batch are not to wait for ever because of one
+            logger.exception("a request to %s failed", self.endpoint.name)
+            self._plane.give_up(self)

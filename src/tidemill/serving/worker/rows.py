@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -31,11 +32,22 @@ class Rows(msgspec.Struct, frozen=True):
     matrices: list[NDArray[Any]]
     keys: list[str | None] | None = None
 
-    def features(self, names: Sequence[str]) -> dict[str, list[Any]]:
+    def features(self, inputs: Inputs) -> dict[str, list[Any]]:
         """Return the rows by feature, as the log keeps them."""
         if self.columns:
             return {name: listed(values) for name, values in self.columns.items()}
-        return dict(zip(names, self.matrices[0].T.tolist(), strict=True))
+        matrix = self.matrices[0]
+        if self.count == 1:
+            row: list[float] = matrix[0].tolist()
+            if not inputs.whole and not math.isnan(sum(row)):
+                return {name: [value] for name, value in zip(inputs.names, row, strict=True)}
+        columns: list[list[Any]] = matrix.T.tolist()
+        if inputs.whole or math.isnan(matrix.sum()):
+            columns = [
+                _restored(column, inputs.types[name])
+                for name, column in zip(inputs.names, columns, strict=True)
+            ]
+        return dict(zip(inputs.names, columns, strict=True))
 
 
 class Inputs:
@@ -45,16 +57,27 @@ class Inputs:
         signature: Names the features.
         contract: Names the columns that may come along without reaching the model.
         encoder: Checks features and puts them into the model's form.
+        together: Whether matrices are checked by who answers, those of many requests at once,
+            instead of each as it comes.
     """
 
-    def __init__(self, signature: Signature, contract: Contract, encoder: Encoder) -> None:
+    def __init__(
+        self,
+        signature: Signature,
+        contract: Contract,
+        encoder: Encoder,
+        *,
+        together: bool = False,
+    ) -> None:
         self.names = tuple(c.name for c in signature.features)
         self.types = {c.name: c.type for c in signature.features}
         self.text = bool(signature.texts)
+        self.whole = not {"int", "bool"}.isdisjoint(self.types.values())
         self._features = frozenset(self.names)
         self._passengers = frozenset(contract.names) - self._features
         self._key = contract.key.name if contract.key else None
         self._encoder = encoder
+        self._together = together
 
     def rows(self, columns: Mapping[str, Values]) -> Rows:
         """Check columns and return them as rows.
@@ -72,12 +95,23 @@ class Inputs:
         return Rows(count, {n: columns[n] for n in self.names}, matrices, keys)
 
     def matrix(self, numbers: NDArray[np.float64]) -> Rows:
-        """Check a matrix with a column for every feature, and return it as rows.
+        """Return a matrix with a column for every feature as rows.
 
         Raises:
             InvalidInput: It holds what the contract does not allow.
         """
-        return Rows(len(numbers), {}, self._encoder.encode_matrix(numbers))
+        if not self._together:
+            self._encoder.encode_matrix(numbers)
+        return Rows(len(numbers), {}, [numbers])
+
+    def check(self, matrices: list[NDArray[Any]]) -> None:
+        """Check what `matrix` has left to check.
+
+        Raises:
+            InvalidInput: A matrix holds what the contract does not allow.
+        """
+        if not self.text:
+            self._encoder.encode_matrix(matrices[0])
 
     def _keys(self, columns: Mapping[str, Values], count: int) -> list[str | None] | None:
         values = None if self._key is None else columns.get(self._key)
@@ -99,6 +133,15 @@ class Inputs:
                     column=name,
                     expected=nearest(name, self.names),
                 )
+
+
+def _restored(column: list[float], type_: str) -> list[Any]:
+    """Return a column of a matrix with the values as they were: NaN stood for a missing one."""
+    kind = _KINDS.get(type_, float)
+    return [None if value != value else kind(value) for value in column]  # noqa: PLR0124
+
+
+_KINDS: dict[str, type[bool | int | float]] = {"bool": bool, "int": int}
 
 
 def listed(values: Values) -> list[Any]:

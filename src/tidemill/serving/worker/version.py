@@ -12,14 +12,19 @@ from numpy.typing import NDArray
 
 from tidemill.core.clock import Clock
 from tidemill.core.contract import Column
+from tidemill.models.errors import InvalidInput
+from tidemill.models.inputs import Values
 from tidemill.models.session import OnnxModel, Prediction
 from tidemill.serving.routes import RouteTarget
 from tidemill.serving.worker.metrics import Call
 from tidemill.serving.worker.rows import Inputs, Rows
 
+FEW_ROWS = 64
+"""An array costs more than a list for fewer rows than this, and much less for more."""
+
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What a model says of the rows of one request.
+    """What a model says of the rows of one request: lists for few rows, arrays for many.
 
     Attributes:
         values: Labels or numbers, one a row.
@@ -27,8 +32,8 @@ class Outcome(msgspec.Struct, frozen=True):
         call: The call that gave it; requests of one batch share it.
     """
 
-    values: list[Any]
-    scores: list[Any] | None
+    values: Values
+    scores: Values | None
     call: Call
 
 
@@ -59,7 +64,9 @@ class Version:
         self._clock = clock
         self._onnx = OnnxModel(folder, refuse_out_of_contract=refuse_out_of_contract)
         self.signature = self._onnx.signature
-        self.inputs = Inputs(self.signature, self._onnx.manifest.contract, self._onnx.encoder)
+        self.inputs = Inputs(
+            self.signature, self._onnx.manifest.contract, self._onnx.encoder, together=True
+        )
         self._positive_first = self.signature.positive_index == 0
         self._warm_up()
 
@@ -67,18 +74,37 @@ class Version:
         """Answer many requests in one call; one that fails takes none of the others with it."""
         began = self._clock.monotonic()
         try:
-            prediction = self._onnx.run(_together(requests))
+            matrices = _together(requests)
+            self.inputs.check(matrices)
+            prediction = self._onnx.run(matrices)
         except Exception as error:
             if len(requests) == 1:
                 return [error]
+            if isinstance(error, InvalidInput):
+                return self._answer_the_valid(requests)
             return [outcome for request in requests for outcome in self.answer([request])]
         call = Call(began, self._clock.monotonic() - began)
         return _apart(prediction, requests, call)
 
-    def probabilities(self, scores: list[Any]) -> list[list[float]]:
+    def _answer_the_valid(self, requests: Sequence[Rows]) -> list[Outcome | Exception]:
+        """Refuse what does not fit, and answer the rest in one call."""
+        refused: dict[int, Exception] = {}
+        for number, request in enumerate(requests):
+            try:
+                self.inputs.check(request.matrices)
+            except InvalidInput as error:
+                refused[number] = error
+        valid = [r for number, r in enumerate(requests) if number not in refused]
+        answers = iter(self.answer(valid) if valid else ())
+        return [refused[n] if n in refused else next(answers) for n in range(len(requests))]
+
+    def probabilities(self, scores: Values) -> Values:
         """Return one list a row with a probability a class, in the order of the classes."""
         if self.signature.task == "multiclass":
             return scores
+        if isinstance(scores, np.ndarray):
+            pair = (scores, 1.0 - scores) if self._positive_first else (1.0 - scores, scores)
+            return np.stack(pair, axis=1)
         if self._positive_first:
             return [[s, 1.0 - s] for s in scores]
         return [[1.0 - s, s] for s in scores]
@@ -120,6 +146,8 @@ def _together(requests: Sequence[Rows]) -> list[NDArray[Any]]:
 def _apart(
     prediction: Prediction, requests: Sequence[Rows], call: Call
 ) -> list[Outcome | Exception]:
+    if len(requests) == 1 and requests[0].count > FEW_ROWS:
+        return [Outcome(prediction.values, prediction.scores, call)]
     values = prediction.values.tolist()
     scores = None if prediction.scores is None else prediction.scores.tolist()
     if len(requests) == 1:

@@ -10,7 +10,6 @@ References:
 
 from __future__ import annotations
 
-import asyncio
 import csv
 import io
 from collections.abc import Callable, Mapping
@@ -31,7 +30,8 @@ from tidemill.serving.worker.http import (
     json_response,
 )
 from tidemill.serving.worker.plane import Answer, Ask, Plane
-from tidemill.serving.worker.rows import Inputs, Rows
+from tidemill.serving.worker.reply import Reply
+from tidemill.serving.worker.rows import Inputs, Rows, listed
 from tidemill.serving.worker.version import Version
 
 ENDPOINT = b"tidemill-endpoint"
@@ -65,7 +65,7 @@ class Scoring:
         """Say which version of the server this is."""
         return Response(200, tidemill.__version__.encode(), TEXT)
 
-    def invoke(self, request: Request, name: str | None = None) -> asyncio.Future[Response]:
+    def invoke(self, request: Request, name: str | None = None) -> Reply:
         """Answer a scoring request.
 
         Raises:
@@ -80,7 +80,7 @@ class Scoring:
             raise
         return self._submit(request, name, table)
 
-    def predict(self, request: Request, name: str) -> asyncio.Future[Response]:
+    def predict(self, request: Request, name: str) -> Reply:
         """Answer a request of KServe's first protocol.
 
         Raises:
@@ -100,7 +100,7 @@ class Scoring:
         self._plane.table.endpoint(name)
         return json_response({"name": name, "ready": True})
 
-    def _submit(self, request: Request, name: str, table: Table) -> asyncio.Future[Response]:
+    def _submit(self, request: Request, name: str, table: Table) -> Reply:
         caller = self._reception.caller(request)
         return self._plane.submit(
             Ask(
@@ -284,6 +284,6 @@ _COLUMNS: dict[str, Callable[[Any, Inputs], Table]] = {
 
 
 def _render(answer: Answer) -> Response:
-    body = _ENCODER.encode({"predictions": answer.outcome.values})
+    body = _ENCODER.encode({"predictions": listed(answer.outcome.values)})
     first = ((b"tidemill-prediction-id", answer.ids[0].encode()),)
     return Response(200, body, headers=first)

@@ -62,6 +62,7 @@ _FITS = {
     "datetime": frozenset({"BYTES", "INT64", "FP64"}),
     "date": frozenset({"BYTES", "INT64", "FP64"}),
 }
+FLOATS = frozenset({"FP32", "FP64"})
 _NUMBERS = frozenset(_DTYPES) - {"BOOL"}
 _DECLARED = {
     "string": "BYTES",
@@ -90,6 +91,16 @@ class Tensor(msgspec.Struct):
     shape: list[int]
     datatype: str
     data: msgspec.Raw = msgspec.Raw()
+    parameters: Parameters = None
+
+
+class Floats(msgspec.Struct):
+    """A tensor of floating-point numbers, flat, read in one go."""
+
+    name: str
+    shape: list[int]
+    datatype: str
+    data: list[float | None]
     parameters: Parameters = None
 
 
@@ -146,6 +157,14 @@ def read_json(tensor: Tensor) -> Values:
         raise InvalidInput(f"Input {name!r} ({datatype}): {error}.", column=name) from None
     check_size(tensor, len(values))
     return values
+
+
+def as_array(values: list[float | None]) -> NDArray[np.float64]:
+    """Return numbers as an array; a missing one as NaN."""
+    try:
+        return np.fromiter(values, np.float64, len(values))
+    except TypeError:
+        return np.array(values, dtype=np.float64)
 
 
 def read_binary(tensor: Tensor, data: bytes) -> Values:
@@ -210,10 +229,8 @@ def _matrix_rows(tensor: Tensor, values: Values, inputs: Inputs) -> Rows:
         raise _wrong_type(tensor, sorted(_NUMBERS))
     if shape[0] == 0:
         raise InvalidInput("The request holds no rows.", expected="one row or more")
-    if shape[0] == 1 and isinstance(values, list):
-        return inputs.rows({name: [v] for name, v in zip(inputs.names, values, strict=True)})
     try:
-        matrix = np.array(values, dtype=np.float64).reshape(shape)
+        matrix = np.asarray(values, dtype=np.float64).reshape(shape)
     except (TypeError, ValueError, OverflowError) as error:
         raise InvalidInput(f"Input {tensor.name!r}: {error}.", column=tensor.name) from error
     return inputs.matrix(matrix)
