@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from tidemill.exchange.mlflow.importing import MlflowImport
     from tidemill.exchange.whole.exporting import Exporter
     from tidemill.exchange.whole.restoring import Restorer
+    from tidemill.loop.chronicle import Chronicle
     from tidemill.loop.controller import Controller
     from tidemill.loop.reproduction import Reproducer
     from tidemill.loop.rollouts import Rollouts
@@ -319,6 +320,13 @@ class Home:
             clock=self.clock,
             ids=self.ids,
         )
+
+    @cached_property
+    def chronicle(self) -> Chronicle:
+        """What tells the history of models."""
+        from tidemill.loop.chronicle import Chronicle
+
+        return Chronicle(self.journal, self.registry)
 
     @cached_property
     def tracer(self) -> Tracer:

@@ -158,3 +158,29 @@ class Trace(msgspec.Struct, frozen=True, kw_only=True):
 
     prediction: str
     links: tuple[Link, ...]
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that happened to a model.
+
+    Attributes:
+        id: The id of the journal's fact.
+        time: When.
+        what: What changed: an alias, a stage, a status, a deployment, a rollout, and so on.
+        name: Which alias or endpoint.
+        version: Which version.
+        before: What stood there before.
+        after: What stands there since.
+        actor: Who did it.
+        reason: Why.
+    """
+
+    id: str
+    time: datetime
+    what: str
+    name: str = ""
+    version: int | None = None
+    before: str = ""
+    after: str = ""
+    actor: str
+    reason: str = ""

@@ -165,7 +165,14 @@ class Catalogue:
         self._db.write(work)
 
     def set_stage(
-        self, name: str, version: int, stage: str, *, actor: str, archive_others: bool = False
+        self,
+        name: str,
+        version: int,
+        stage: str,
+        *,
+        actor: str,
+        reason: str = "",
+        archive_others: bool = False,
     ) -> ModelVersion:
         """Put a version into a stage.
 
@@ -174,6 +181,7 @@ class Catalogue:
             version: The version.
             stage: One of `STAGES`, in any case.
             actor: Who does it.
+            reason: Why.
             archive_others: Whether versions that are in the stage now are archived.
 
         Raises:
@@ -189,8 +197,8 @@ class Catalogue:
                 mine = (*store.of(name), store.versions.c.stage == wanted)
                 for other in store.read_versions(connection, *mine):
                     if other.version != version:
-                        self._to_stage(connection, other, "Archived", actor)
-            self._to_stage(connection, known, wanted, actor)
+                        self._to_stage(connection, other, "Archived", actor, reason)
+            self._to_stage(connection, known, wanted, actor, reason)
             return store.read_versions(connection, *store.of(name, version))[0]
 
         return self._db.write(work)
@@ -340,14 +348,18 @@ class Catalogue:
         connection.execute(insert(store.numbers), {"model": new, "highest": highest})
 
     def _to_stage(
-        self, connection: Connection, version: ModelVersion, stage: Stage, actor: str
+        self, connection: Connection, version: ModelVersion, stage: Stage, actor: str, reason: str
     ) -> None:
         if version.stage == stage:
             return
         where = update(store.versions).filter_by(model=version.model, version=version.version)
         connection.execute(where, {"stage": stage})
         event = events.StageChanged(
-            model=version.model, version=version.version, stage=stage, previous=version.stage
+            model=version.model,
+            version=version.version,
+            stage=stage,
+            previous=version.stage,
+            reason=reason,
         )
         self._changed(connection, version.model, version.version, event, actor)
 

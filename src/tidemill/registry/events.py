@@ -130,6 +130,7 @@ class StageChanged(Event, frozen=True, kw_only=True):
         version: The version.
         stage: Its stage now.
         previous: Its stage before.
+        reason: Why.
     """
 
     type: ClassVar[str] = "version.stage-changed"
@@ -137,6 +138,7 @@ class StageChanged(Event, frozen=True, kw_only=True):
     version: int
     stage: str
     previous: str
+    reason: str = ""
 
 
 class StatusChanged(Event, frozen=True, kw_only=True):

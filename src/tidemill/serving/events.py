@@ -37,6 +37,7 @@ class RolloutMoved(Event, frozen=True, kw_only=True):
         percent: The candidate's share of the traffic now.
         reason: Why.
         numbers: The figures behind it.
+        model: Of which model; it was not always written down.
     """
 
     type: ClassVar[str] = "rollout.moved"
@@ -47,3 +48,4 @@ class RolloutMoved(Event, frozen=True, kw_only=True):
     percent: float
     reason: str
     numbers: dict[str, float] = {}
+    model: str = ""

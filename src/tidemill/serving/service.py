@@ -372,6 +372,7 @@ class Deployments:
             percent=percent,
             reason=verdict.reason,
             numbers=verdict.numbers,
+            model=rollout.candidate.model,
         )
         subject = Ref("endpoint", rollout.endpoint)
         fact = self._journal.append(connection, event, subject=subject, actor=actor, cause=cause)

@@ -11,7 +11,9 @@ if TYPE_CHECKING:
 
 def register(commands: Any, common: argparse.ArgumentParser) -> None:
     """Add the commands of this group."""
-    group = commands.add_parser("models", help="models: list, versions, show, history, alias")
+    group = commands.add_parser(
+        "models", help="models: list, versions, show, history, alias, stage"
+    )
     verbs = group.add_subparsers(metavar="VERB", required=True)
     show_all = verbs.add_parser("list", parents=[common], help="all models")
     show_all.set_defaults(command=_list)
@@ -21,7 +23,9 @@ def register(commands: Any, common: argparse.ArgumentParser) -> None:
     show = verbs.add_parser("show", parents=[common], help="one version: bundle, twin, signature")
     show.add_argument("ref", help="NAME@VERSION or NAME@ALIAS")
     show.set_defaults(command=_show)
-    history = verbs.add_parser("history", parents=[common], help="what was live when")
+    history = verbs.add_parser(
+        "history", parents=[common], help="all that happened to a model, who did it and why"
+    )
     history.add_argument("model")
     history.set_defaults(command=_history)
     alias = verbs.add_parser("alias", parents=[common], help="have an alias name a version")
@@ -30,6 +34,14 @@ def register(commands: Any, common: argparse.ArgumentParser) -> None:
     alias.add_argument("version", type=int)
     alias.add_argument("--reason", default="")
     alias.set_defaults(command=_alias)
+    stage = verbs.add_parser(
+        "stage", parents=[common], help="put a version into a stage: Staging, Production, …"
+    )
+    stage.add_argument("ref", help="NAME@VERSION or NAME@ALIAS")
+    stage.add_argument("stage", help="None, Staging, Production or Archived")
+    stage.add_argument("--archive-others", action="store_true", help="archive those in it now")
+    stage.add_argument("--reason", default="")
+    stage.set_defaults(command=_stage)
     approve = verbs.add_parser("approve", parents=[common], help="mark a version as ready")
     approve.add_argument("ref", help="NAME@VERSION")
     approve.add_argument("--reason", default="")
@@ -102,10 +114,13 @@ def _history(context: Context, given: argparse.Namespace) -> int:
     from tidemill.sdk.session import open_session
 
     with open_session(context.home) as session:
-        found = session.ask("history", model=given.model)
+        found = session.ask("chronicle", model=given.model)
     if not context.output.data(found):
-        rows = [(c.time, c.alias, c.previous, c.version, c.actor, c.reason) for c in found]
-        context.output.table(("when", "alias", "from", "to", "by", "why"), rows)
+        rows = [
+            (c.time, c.what, c.name, c.version, c.before, c.after, c.actor, c.reason) for c in found
+        ]
+        names = ("when", "what", "of", "version", "from", "to", "by", "why")
+        context.output.table(names, rows)
     return 0
 
 
@@ -122,6 +137,22 @@ def _alias(context: Context, given: argparse.Namespace) -> int:
         )
     if not context.output.data(found):
         context.output.write(f"{given.model}@{given.alias} is version {given.version}")
+    return 0
+
+
+def _stage(context: Context, given: argparse.Namespace) -> int:
+    from tidemill.sdk.session import open_session
+
+    with open_session(context.home) as session:
+        found = session.ask(
+            "stage",
+            ref=given.ref,
+            stage=given.stage,
+            reason=given.reason,
+            archive_others=given.archive_others,
+        )
+    if not context.output.data(found):
+        context.output.write(f"{found.ref} is in the stage {found.stage}")
     return 0
 
 

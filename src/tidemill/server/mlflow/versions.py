@@ -104,6 +104,7 @@ class Versions:
             number,
             required(request.stage, "stage"),
             actor=ACTOR,
+            reason="It was set through MLflow's client.",
             archive_others=request.archive_existing_versions,
         )
         return {"model_version": version_answer(version)}

@@ -8,6 +8,7 @@ import msgspec
 
 from tidemill.core.references import Ref
 from tidemill.lineage.records import Edge
+from tidemill.loop.records import Change
 from tidemill.models.bundle import open_bundle
 from tidemill.models.records import Manifest
 from tidemill.registry.records import AliasChange, Model, ModelVersion
@@ -35,6 +36,10 @@ class Models(Subject):
     def history(self, model: str) -> list[AliasChange]:
         """What was live when, newest first."""
         return self._home.registry.history(model)
+
+    def chronicle(self, model: str) -> list[Change]:
+        """Everything that happened to a model, with who, when and why, newest first."""
+        return self._home.chronicle.of(model)
 
     def bundle(self, ref: str) -> str:
         """The folder of a version's bundle, unpacked."""
@@ -87,6 +92,21 @@ class Models(Subject):
         said = reason or "It was set by hand."
         self._home.registry.set_alias(model, alias, version, actor=USER, reason=said)
         return self._home.registry.model(model)
+
+    @changes
+    def stage(
+        self, ref: str, stage: str, reason: str = "", archive_others: bool = False
+    ) -> ModelVersion:
+        """Put a version into one of MLflow's stages."""
+        version = self._version(ref)
+        return self._home.catalogue.set_stage(
+            version.model,
+            version.version,
+            stage,
+            actor=USER,
+            reason=reason or "It was set by hand.",
+            archive_others=archive_others,
+        )
 
     @changes
     def approve(self, ref: str, reason: str = "") -> ModelVersion:
