@@ -6,6 +6,7 @@ for a trainer.
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Callable, Mapping
 from functools import cached_property
@@ -52,6 +53,8 @@ if TYPE_CHECKING:
     from tidemill.tracking.logged_models import LoggedModels
     from tidemill.tracking.service import Tracking
     from tidemill.upkeep.service import Upkeep
+    from tidemill.webhooks.child import Sender
+    from tidemill.webhooks.service import Webhooks
 
 FORMAT = 1
 POLICY = "tidemill.toml"
@@ -160,6 +163,8 @@ class Home:
         """Finish every write and give the home up."""
         if "pipelines" in self.__dict__:
             self.pipelines.close()
+        if "webhook_sender" in self.__dict__:
+            self.webhook_sender.close()
         self.db.close()
         self.lock.release()
 
@@ -371,6 +376,36 @@ class Home:
         )
 
     @cached_property
+    def webhook_sender(self) -> Sender:
+        """The process that sends webhooks; it starts when there is something to send."""
+        from tidemill.webhooks.child import Sender
+
+        return Sender()
+
+    @cached_property
+    def webhooks(self) -> Webhooks:
+        """Who is told what happens to models, where the settings allow it.
+
+        Raises:
+            BadWebhook: The setting names a host that cannot be one.
+        """
+        from tidemill.core.settings import resolve
+        from tidemill.webhooks.destinations import Allowed
+        from tidemill.webhooks.sealing import Box
+        from tidemill.webhooks.service import Webhooks
+
+        said = resolve(environment=os.environ, file=self.policy.settings)["webhook_hosts"]
+        return Webhooks(
+            self.db,
+            self.journal,
+            self.clock,
+            self.ids,
+            Box(self.path / "keys" / "webhooks.key"),
+            Allowed(str(said.value)),
+            self.webhook_sender.submit,
+        )
+
+    @cached_property
     def upkeep(self) -> Upkeep:
         """What erases, and gives space back."""
         from tidemill.tracking.erasure import Erasure
@@ -464,9 +499,13 @@ def declared_tables() -> list[Table]:
     from tidemill.serving import store as _serving
     from tidemill.storage.db.schema import metadata
     from tidemill.tracking import store as _tracking
+    from tidemill.webhooks import store as _webhooks
 
     # To import a room's store is to declare its tables.
-    rooms = (_datasets, _journal, _lineage, _monitoring, _pipelines, _registry, _serving, _tracking)
+    rooms = (
+        *(_datasets, _journal, _lineage, _monitoring, _pipelines, _registry, _serving, _tracking),
+        _webhooks,
+    )
     assert rooms
     return metadata.sorted_tables
 

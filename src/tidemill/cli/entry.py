@@ -35,6 +35,7 @@ GROUPS = (
     "loop",
     "predict",
     "moving",
+    "webhooks",
     "system",
     "config",
 )

@@ -62,6 +62,12 @@ SETTINGS = (
     Setting("workers", "count", 1, "How many worker processes make predictions."),
     Setting("tick", "seconds", 30.0, "How often the loop goes around, in seconds."),
     Setting(
+        "webhook_hosts",
+        "text",
+        "none",
+        "The hosts that webhooks may be sent to, with commas between; or none, or any.",
+    ),
+    Setting(
         "experiment", "text", "Default", "The experiment of runs that name none.", in_file=False
     ),
 )

@@ -47,7 +47,7 @@ class Session:
         self._transport = transport
         self.home = home
 
-    def ask(self, name: str, **arguments: Any) -> Any:
+    def ask(self, name: str, /, **arguments: Any) -> Any:
         """Call an operation and return its typed result.
 
         Raises:

@@ -20,6 +20,7 @@ def mlflow_door(home: Home) -> MlflowDoor:
         home.registry,
         home.catalogue,
         home.blobs,
+        home.webhooks,
         is_under_way=is_under_way,
     )
 

@@ -6,7 +6,8 @@ import logging
 import signal
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
@@ -17,6 +18,7 @@ from tidemill.home import Home
 from tidemill.server.app import LOCAL, create_app
 from tidemill.server.doors import for_mlflow, mlflow_door
 from tidemill.server.operations import Operations
+from tidemill.webhooks.dispatcher import Dispatcher
 
 logger = logging.getLogger(__name__)
 TICK_SECONDS = 30.0
@@ -79,7 +81,8 @@ def serve(
 
         loop = _Companion(rest, server)
         loop.start()
-        server.run(sockets=[listening])
+        with _telling(home):
+            server.run(sockets=[listening])
         stopping.set()
         loop.finish()
     finally:
@@ -87,6 +90,20 @@ def serve(
         supervisor.stop()
         if listening is not None:
             listening.close()
+
+
+@contextmanager
+def _telling(home: Home) -> Iterator[None]:
+    """Have webhooks sent meanwhile, where they may be sent anywhere."""
+    if home.webhooks.allowed.nothing:
+        yield
+        return
+    dispatcher = Dispatcher(home.webhooks)
+    dispatcher.start()
+    try:
+        yield
+    finally:
+        dispatcher.stop()
 
 
 class _Companion(threading.Thread):

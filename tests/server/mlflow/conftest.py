@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
@@ -13,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-collect_ignore = ["client_flow.py", "client_frameworks.py"]
+collect_ignore = ["client_flow.py", "client_frameworks.py", "client_webhooks.py"]
 
 
 class Server:
@@ -21,9 +22,10 @@ class Server:
 
     Args:
         home: The home's folder; it is made where there is none.
+        settings: Variables that it finds beside ours.
     """
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, **settings: str) -> None:
         command = [sys.executable, "-m", "tidemill", "up", "--home", str(home)]
         self.process = subprocess.Popen(
             [*command, "--port", "0", "--serve-port", "0", "--workers", "1"],
@@ -31,6 +33,7 @@ class Server:
             stderr=subprocess.STDOUT,
             text=True,
             cwd=home.parent,
+            env={**os.environ, **settings},
             start_new_session=True,
         )
         assert self.process.stdout is not None

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.server.mlflow.conftest import Server
+from tests.webhooks.receiver import receiving
 
 from tidemill.home import Home
 
@@ -51,7 +53,7 @@ def older_client(tmp_path_factory: pytest.TempPathFactory) -> str:
     return _environment(tmp_path_factory, "mlflow-older", A_YEAR_OLDER)
 
 
-def _flow(python: str, name: str, address: str, folder: Path) -> str:
+def _flow(python: str, name: str, folder: Path, *arguments: str) -> str:
     """Run a program of the client's, and return the last line that it printed."""
     environment = {
         **os.environ,
@@ -61,7 +63,7 @@ def _flow(python: str, name: str, address: str, folder: Path) -> str:
     }
     environment.pop("MLFLOW_TRACKING_URI", None)
     done = subprocess.run(
-        [python, "-W", "ignore", str(Path(__file__).parent / name), address],
+        [python, "-W", "ignore", str(Path(__file__).parent / name), *arguments],
         check=False,
         capture_output=True,
         text=True,
@@ -79,14 +81,29 @@ def test_the_unmodified_client_works(
     age: str, request: pytest.FixtureRequest, address: str, tmp_path: Path
 ) -> None:
     python = request.getfixturevalue(age)
-    assert _flow(python, "client_flow.py", address, tmp_path) == "all done"
+    assert _flow(python, "client_flow.py", tmp_path, address) == "all done"
 
 
 @pytest.mark.timeout(700)
 def test_frameworks_log_themselves(client: str, address: str, tmp_path: Path) -> None:
-    said = _flow(client, "client_frameworks.py", address, tmp_path)
+    said = _flow(client, "client_frameworks.py", tmp_path, address)
     for name in ("sklearn", "async", "xgboost", "lightgbm", "system metrics", "evaluate"):
         assert name in said
+
+
+@pytest.mark.timeout(500)
+def test_the_client_is_told_of_models_by_webhooks(client: str, tmp_path: Path) -> None:
+    with receiving() as receiver:
+        server = Server(tmp_path / "home", TIDEMILL_WEBHOOK_HOSTS=receiver.host)
+        try:
+            said = _flow(client, "client_webhooks.py", tmp_path, server.address, receiver.url)
+            assert said == "all done"
+            test, model, alias = receiver.wait(3)
+        finally:
+            server.stop()
+    assert test.read["entity"] == "model_version_tag"
+    assert model.read["data"] == {"name": "m", "tags": {"a": "b"}, "description": None}
+    assert alias.read["data"] == {"name": "m", "alias": "champion", "version": "1"}
 
 
 @pytest.mark.timeout(500)

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from tests.server.mlflow.conftest import Server
+from tests.webhooks.receiver import receiving
 
 from tidemill.home import Home
 
@@ -134,6 +135,32 @@ def test_what_was_acknowledged_survives_a_kill(tmp_path: Path, seed: int) -> Non
         if key == "b":
             assert len(steps) % BATCH == 0, f"half a batch of {run} is there"
             assert len(params[run]) == len(steps) // BATCH
+
+
+@pytest.mark.timeout(300)
+def test_a_webhook_survives_a_kill_of_the_server(tmp_path: Path) -> None:
+    """What was acknowledged is told, though the server dies before it has told it."""
+    home = tmp_path / "home"
+    event = {"entity": "REGISTERED_MODEL", "action": "CREATED"}
+    with receiving() as receiver:
+        receiver.hold.clear()
+        server = Server(home, TIDEMILL_WEBHOOK_HOSTS=receiver.host)
+        with closing(Client(server.address)) as client:
+            hook = {"name": "h", "url": receiver.url, "events": [event]}
+            assert client.post("webhooks", hook)[0] == 200
+            names = [f"m{number}" for number in range(20)]
+            for name in names:
+                assert client.post("registered-models/create", {"name": name})[0] == 200
+        receiver.wait(1)
+        server.kill()
+        receiver.hold.set()
+        again = Server(home, TIDEMILL_WEBHOOK_HOSTS=receiver.host)
+        try:
+            taken = receiver.wait(21)
+        finally:
+            again.stop()
+    told = {t.headers["X-MLflow-Delivery-Id"]: t.read["data"]["name"] for t in taken}
+    assert sorted(told.values()) == sorted(names)
 
 
 @pytest.fixture

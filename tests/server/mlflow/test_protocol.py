@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -24,6 +25,10 @@ from tidemill.storage.blobs.local import LocalBlobs
 from tidemill.storage.db.engine import Database
 from tidemill.tracking.logged_models import LoggedModels
 from tidemill.tracking.service import Tracking
+from tidemill.webhooks.child import Sender
+from tidemill.webhooks.destinations import Allowed
+from tidemill.webhooks.sealing import Box
+from tidemill.webhooks.service import Webhooks
 
 Ask = Callable[..., httpx.Response]
 CORE = "/api/2.0/mlflow"
@@ -31,7 +36,25 @@ FILES = "/api/2.0/mlflow-artifacts/artifacts"
 
 
 @pytest.fixture
-def ask(db: Database, blobs: LocalBlobs, journal: Journal, clock: SimulatedClock, ids: Ids) -> Ask:
+def webhooks(
+    db: Database, journal: Journal, clock: SimulatedClock, ids: Ids, tmp_path: Path
+) -> Iterator[Webhooks]:
+    sender = Sender()
+    box = Box(tmp_path / "webhooks.key")
+    allowed = Allowed("*.example.com,127.0.0.1:9")
+    yield Webhooks(db, journal, clock, ids, box, allowed, sender.submit)
+    sender.close()
+
+
+@pytest.fixture
+def ask(
+    db: Database,
+    blobs: LocalBlobs,
+    journal: Journal,
+    clock: SimulatedClock,
+    ids: Ids,
+    webhooks: Webhooks,
+) -> Ask:
     lineage = Lineage(db, clock)
     door = MlflowDoor(
         Tracking(db, blobs, journal, clock, ids),
@@ -39,6 +62,7 @@ def ask(db: Database, blobs: LocalBlobs, journal: Journal, clock: SimulatedClock
         Registry(db, journal, lineage, clock),
         Catalogue(db, journal, lineage, clock),
         blobs,
+        webhooks,
     )
     app = Guard(door, LOCAL)
 
@@ -207,8 +231,65 @@ def test_a_path_cannot_leave(ask: Ask, path: str) -> None:
 def test_what_is_out_of_scope_says_so(ask: Ask) -> None:
     for path in ("/api/3.0/mlflow/traces/search", "/v1/traces", f"{CORE}/gateway/x"):
         _wrong(ask("POST", path, json={}), 501, "NOT_IMPLEMENTED", "does not offer")
+    for path, text in (
+        ("/api/2.0/mlflow-artifacts/mpu/create/x", "Multipart upload"),
+        ("/api/2.0/mlflow-artifacts/presigned/x", "Multipart download"),
+    ):
+        _wrong(ask("POST", path, json={}), 501, "NOT_IMPLEMENTED", text)
     info = ask("GET", "/api/3.0/mlflow/server-info").json()
     assert info["artifact_serving_enabled"] is True
+
+
+def test_webhooks_are_made_changed_listed_and_deleted(ask: Ask) -> None:
+    event = {"entity": "MODEL_VERSION", "action": "CREATED"}
+    body = {"name": "h", "url": "https://a.example.com/x", "events": [event], "secret": "canary"}
+    made = ask("POST", f"{CORE}/webhooks", json=body)
+    assert "canary" not in made.text
+    hook = made.json()["webhook"]
+    assert (hook["name"], hook["events"], hook["status"]) == ("h", [event], "ACTIVE")
+    one = f"{CORE}/webhooks/{hook['webhook_id']}"
+    changed = ask("PATCH", one, json={"status": "DISABLED", "description": "d"}).json()["webhook"]
+    assert (changed["status"], changed["description"], changed["name"]) == ("DISABLED", "d", "h")
+    assert ask("GET", one).json()["webhook"] == changed
+    ask("POST", f"{CORE}/webhooks", json=body | {"name": "other"})
+    page = ask("GET", f"{CORE}/webhooks?max_results=1").json()
+    rest = ask("GET", f"{CORE}/webhooks?max_results=1&page_token={page['next_page_token']}").json()
+    assert {h["name"] for p in (page, rest) for h in p["webhooks"]} == {"h", "other"}
+    assert "next_page_token" not in rest
+    assert ask("DELETE", one).json() == {}
+    _wrong(ask("GET", one), 404, "RESOURCE_DOES_NOT_EXIST", "Webhook with ID")
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "code", "text"),
+    [
+        ({"url": "http://a.example.com"}, 400, "INVALID_PARAMETER_VALUE", "Allowed schemes are"),
+        ({"url": "https://elsewhere.org"}, 403, "PERMISSION_DENIED", "sends no webhooks to"),
+        ({"url": "https://169.254.169.254"}, 403, "PERMISSION_DENIED", "169.254.169.254"),
+        ({"url": ""}, 400, "INVALID_PARAMETER_VALUE", "'url'"),
+        ({"name": "a b"}, 400, "INVALID_PARAMETER_VALUE", "Webhook name 'a b' is invalid"),
+        ({"events": []}, 400, "INVALID_PARAMETER_VALUE", "'events'"),
+        ({"events": [{"entity": "X"}]}, 400, "INVALID_PARAMETER_VALUE", "Invalid action"),
+        ({"events": [{"entity": "PROMPT", "action": "CREATED"}]}, 501, "NOT_IMPLEMENTED", "PROMPT"),
+        ({"status": "SLEEPING"}, 400, "INVALID_PARAMETER_VALUE", "SLEEPING"),
+    ],
+)
+def test_a_webhook_that_cannot_be_is_refused(
+    ask: Ask, change: dict[str, object], status: int, code: str, text: str
+) -> None:
+    event = {"entity": "MODEL_VERSION", "action": "CREATED"}
+    body = {"name": "h", "url": "https://a.example.com/x", "events": [event]} | change
+    _wrong(ask("POST", f"{CORE}/webhooks", json=body), status, code, text)
+    assert ask("GET", f"{CORE}/webhooks").json() == {"webhooks": []}
+
+
+def test_a_test_of_a_webhook_tells_why_it_failed(ask: Ask) -> None:
+    event = {"entity": "MODEL_VERSION", "action": "CREATED"}
+    body = {"name": "h", "url": "http://127.0.0.1:9/", "events": [event]}
+    hook = ask("POST", f"{CORE}/webhooks", json=body).json()["webhook"]["webhook_id"]
+    told = ask("POST", f"{CORE}/webhooks/{hook}/test", json={}).json()["result"]
+    assert told["success"] is False
+    assert "ConnectionRefusedError" in told["error_message"]
 
 
 _JSON = st.recursive(
@@ -220,6 +301,7 @@ _FIELDS = [
     "run_id", "experiment_id", "experiment_ids", "key", "value", "timestamp", "step", "metrics",
     "params", "tags", "filter", "order_by", "max_results", "page_token", "name", "models",
     "datasets", "status", "end_time", "start_time", "run_view_type", "new_name",
+    "url", "events", "secret", "description",
 ]  # fmt: skip
 
 
@@ -244,6 +326,7 @@ _FIELDS = [
             "experiments/search",
             "experiments/update",
             "experiments/set-experiment-tag",
+            "webhooks",
         ]
     ),
     body=st.dictionaries(st.sampled_from(_FIELDS), _JSON, max_size=6),

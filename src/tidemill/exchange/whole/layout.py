@@ -59,6 +59,8 @@ tables/ROOM/NAME.parquet
                  are pending
     journal      facts: everything that happened, in order, with who and why; and subscriptions:
                  up to where each reader has read them
+    webhooks     hooks (who is told of models; their secrets are sealed with a key that stays) and
+                 deliveries (what was and what is to be sent to them)
     lineage      edges: what was made from what
 
 files/runs/RUN/PATH, files/models/MODEL/PATH

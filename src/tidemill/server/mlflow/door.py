@@ -23,38 +23,19 @@ from tidemill.registry.service import Registry
 from tidemill.server.guard import App, Receive, Scope, Send
 from tidemill.server.mlflow.artifacts import UploadOfRun, media_type
 from tidemill.server.mlflow.errors import BadRequest, NoEndpoint, NotOffered, translated
+from tidemill.server.mlflow.paths import FILES, PREFIXES, UPLOAD, canonical, not_offered, pattern
 from tidemill.server.mlflow.requests import read_body, read_query
-from tidemill.server.mlflow.routes import (
-    CORE,
-    FILES,
-    MODELS,
-    Rooms,
-    Route,
-    openers,
-    routes,
-    writers,
-)
+from tidemill.server.mlflow.routes import Rooms, Route, openers, routes, writers
 from tidemill.storage.blobs.protocol import BlobStore
 from tidemill.tracking.logged_models import LoggedModels
 from tidemill.tracking.records import Artifact
 from tidemill.tracking.service import Tracking
+from tidemill.webhooks.service import Webhooks
 
 logger = logging.getLogger(__name__)
 
 VERSION = "3.18.0"
 """The version of MLflow whose protocol this is."""
-PREFIXES = (
-    "/api/2.0/",
-    "/api/2.0mlflow/",
-    "/api/2.11/",
-    "/api/3.0/",
-    "/ajax-api/",
-    "/get-artifact",
-    "/model-versions/get-artifact",
-    "/version",
-    "/graphql",
-    "/v1/traces",
-)
 _THREADS = 32
 _CHUNK = 1 << 20
 _SMALL = 1 << 16
@@ -71,6 +52,7 @@ class MlflowDoor:
         registry: Registered models and their versions.
         catalogue: What people write about them.
         blobs: Where bundles lie.
+        webhooks: Who is told what happens to them.
         is_under_way: Tells whether a pipeline is running a run, whose end is not for others to say.
     """
 
@@ -81,9 +63,10 @@ class MlflowDoor:
         registry: Registry,
         catalogue: Catalogue,
         blobs: BlobStore,
+        webhooks: Webhooks,
         is_under_way: Callable[[str], bool] = lambda _: False,
     ) -> None:
-        rooms = Rooms(tracking, models, registry, catalogue, blobs, is_under_way)
+        rooms = Rooms(tracking, models, registry, catalogue, blobs, webhooks, is_under_way)
         self._artifacts = rooms.artifacts
         self._routes = routes(rooms)
         self._openers = openers(rooms)
@@ -97,13 +80,13 @@ class MlflowDoor:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
-        method, path = scope["method"], _path(scope)
+        method, path = scope["method"], canonical(scope["path"])
         try:
             if path.startswith(FILES):
                 await self._file(method, path.removeprefix(FILES), receive, send)
             elif path == "/version":
                 await _send(send, 200, (b"content-type", b"text/plain"), VERSION.encode())
-            elif path == _UPLOAD and method == "POST":
+            elif path == UPLOAD and method == "POST":
                 await self._upload(scope, receive, send)
             else:
                 await self._answer(method, path, scope, receive, send)
@@ -121,7 +104,7 @@ class MlflowDoor:
             await self._write(*writer, scope, receive)
             await _send(send, 200, _JSON, b"{}")
             return
-        known, named = _pattern(path)
+        known, named = pattern(path)
         opener = self._openers.get((method, known))
         if opener is not None:
             kind, function = opener
@@ -164,8 +147,9 @@ class MlflowDoor:
             return found
         if any(other == known for _, other in self._routes):
             raise NoEndpoint(f"The method {method} is not allowed for {path}.")
-        if path.startswith((*_OUTSIDE, CORE)):
-            raise NotOffered(f"Tidemill does not offer {path} of MLflow.")
+        said = not_offered(path)
+        if said is not None:
+            raise NotOffered(said)
         raise NoEndpoint(f"There is no {path}.")
 
     async def _file(self, method: str, path: str, receive: Receive, send: Send) -> None:
@@ -267,44 +251,6 @@ class _Upload(io.RawIOBase):
         return b"".join(parts)
 
     _ended = False
-
-
-_UPLOAD = f"{CORE}upload-artifact"
-_OUTSIDE = ("/api/3.0/mlflow/", "/v1/traces", "/graphql", "/api/2.0/mlflow-artifacts/")
-
-
-_OTHER_VERSIONS = ("/api/2.0mlflow/", "/api/2.11/mlflow/")
-"""Where MLflow has some of the same routes as well, one of them by a slip of the pen."""
-
-
-def _pattern(path: str) -> tuple[str, dict[str, str]]:
-    """Return a path with names in place of the values that it carries, and the values.
-
-    Example:
-        >>> _pattern("/api/2.0/mlflow/logged-models/m-1/tags/a%20b")[1]
-        {'model_id': 'm-1', 'tag_key': 'a%20b'}
-        >>> _pattern("/api/2.0/mlflow/runs/get")
-        ('/api/2.0/mlflow/runs/get', {})
-    """
-    if not path.startswith(MODELS):
-        return path, {}
-    model_id, *rest = path.removeprefix(MODELS).split("/", 2)
-    if model_id == "search" and not rest:
-        return path, {}
-    named = {"model_id": model_id}
-    if rest[:1] == ["tags"] and len(rest) == 2:
-        return f"{MODELS}{{model_id}}/tags/{{tag_key}}", named | {"tag_key": rest[1]}
-    return "/".join([f"{MODELS}{{model_id}}", *rest]), named
-
-
-def _path(scope: Scope) -> str:
-    path: str = scope["path"]
-    if path.startswith("/ajax-api/"):
-        path = f"/api{path.removeprefix('/ajax-api')}"
-    for other in _OTHER_VERSIONS:
-        if path.startswith(other):
-            return CORE + path.removeprefix(other)
-    return path
 
 
 async def _read(scope: Scope, receive: Receive, kind: type[Any], named: dict[str, str]) -> Any:

@@ -25,6 +25,7 @@ from tidemill.server.mlflow.experiments import (
     SearchExperiments,
 )
 from tidemill.server.mlflow.models import CreateModel, Models, OfModel, SearchModels
+from tidemill.server.mlflow.paths import CORE, FILES, MODELS
 from tidemill.server.mlflow.plots import GetHistories, GetIntervals, Plots
 from tidemill.server.mlflow.records import Answer, OfRun
 from tidemill.server.mlflow.registered import (
@@ -49,14 +50,18 @@ from tidemill.server.mlflow.runs import (
 )
 from tidemill.server.mlflow.sources import Sources
 from tidemill.server.mlflow.versions import CreateVersion, OfVersion, SearchVersions, Versions
+from tidemill.server.mlflow.webhooks import (
+    CreateWebhook,
+    Hooks,
+    ListWebhooks,
+    OfWebhook,
+    TestWebhook,
+)
 from tidemill.storage.blobs.protocol import BlobStore
 from tidemill.tracking.logged_models import LoggedModels
 from tidemill.tracking.records import Artifact
 from tidemill.tracking.service import Tracking
-
-FILES = "/api/2.0/mlflow-artifacts/artifacts/"
-CORE = "/api/2.0/mlflow/"
-MODELS = f"{CORE}logged-models/"
+from tidemill.webhooks.service import Webhooks
 
 Route = tuple[type[Any], Callable[[Any], Answer]]
 Opener = tuple[type[Any], Callable[[Any], tuple[Artifact, BinaryIO]]]
@@ -73,6 +78,7 @@ class Rooms:
         registry: Registered models and their versions.
         catalogue: What people write about them.
         blobs: Where bundles lie.
+        webhooks: Who is told what happens to them.
         is_under_way: Tells whether a pipeline is running a run.
     """
 
@@ -83,6 +89,7 @@ class Rooms:
         registry: Registry,
         catalogue: Catalogue,
         blobs: BlobStore,
+        webhooks: Webhooks,
         is_under_way: Callable[[str], bool] = lambda _: False,
     ) -> None:
         self.experiments = Experiments(tracking)
@@ -93,12 +100,14 @@ class Rooms:
         self.registered = Registered(registry, catalogue)
         self.versions = Versions(registry, catalogue, models, sources)
         self.artifacts = Artifacts(tracking, models, self.runs, self.versions, blobs)
+        self.hooks = Hooks(webhooks)
 
 
 def routes(rooms: Rooms) -> Named:
     """Return every route by method and path; a path may have names in braces."""
     table: Named = {}
-    for part in (_tracking(rooms), _logged_models(rooms), _registered(rooms), _versions(rooms)):
+    parts = (_tracking, _logged_models, _registered, _versions, _webhooks)
+    for part in (of(rooms) for of in parts):
         for row, route in part.items():
             method, _, name = row.partition(" ")
             table[method, CORE + name] = route
@@ -207,6 +216,18 @@ def _versions(rooms: Rooms) -> dict[str, Route]:
         "GET model-versions/get-download-uri": (OfVersion, versions.download_uri),
         "POST model-versions/set-tag": (OfVersion, versions.set_tag),
         "DELETE model-versions/delete-tag": (OfVersion, versions.delete_tag),
+    }
+
+
+def _webhooks(rooms: Rooms) -> dict[str, Route]:
+    hooks = rooms.hooks
+    return {
+        "POST webhooks": (CreateWebhook, hooks.create),
+        "GET webhooks": (ListWebhooks, hooks.list_all),
+        "GET webhooks/{webhook_id}": (OfWebhook, hooks.get),
+        "PATCH webhooks/{webhook_id}": (OfWebhook, hooks.update),
+        "DELETE webhooks/{webhook_id}": (OfWebhook, hooks.delete),
+        "POST webhooks/{webhook_id}/test": (TestWebhook, hooks.test),
     }
 
 

@@ -21,9 +21,10 @@ from tidemill.server.operations.models import Models
 from tidemill.server.operations.overview import Overview
 from tidemill.server.operations.runs import Runs
 from tidemill.server.operations.watching import Watching
+from tidemill.server.operations.webhooks import Webhooks
 
 
-class Operations(Overview, Data, Runs, Models, Endpoints, Watching, Loop):
+class Operations(Overview, Data, Runs, Models, Endpoints, Watching, Loop, Webhooks):
     """Whatever can be asked of an opened home from outside."""
 
 

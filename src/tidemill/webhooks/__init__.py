@@ -1,0 +1,1 @@
+"""Tells other systems what happens to models, by HTTP, once a home allows it."""
