@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tidemill.core.clock import SimulatedClock
 from tidemill.core.ids import Ids
@@ -16,6 +17,10 @@ from tidemill.journal.service import Journal
 from tidemill.lineage.service import Lineage
 from tidemill.storage.blobs.local import LocalBlobs
 from tidemill.storage.db.engine import Database
+
+# Nothing in a test depends on how fast the machine is, nor on what else it does.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 
 @pytest.fixture

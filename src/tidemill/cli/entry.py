@@ -38,6 +38,7 @@ GROUPS = (
     "webhooks",
     "system",
     "config",
+    "completion",
 )
 _EXIT: tuple[tuple[type[TidemillError], int], ...] = (
     (NotFound, 3),

@@ -7,10 +7,6 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-import msgspec
-
-from tidemill.core.references import encode_hook
-
 
 class Output:
     """Where a command's words go.
@@ -26,6 +22,11 @@ class Output:
         """Write a value as JSON if that is asked for; tell whether it was."""
         if not self.json:
             return False
+        # Heavy for what only shows its help.
+        import msgspec
+
+        from tidemill.core.references import encode_hook
+
         encoded = msgspec.json.encode(value, enc_hook=encode_hook)
         sys.stdout.write(msgspec.json.format(encoded, indent=2).decode() + "\n")
         return True
