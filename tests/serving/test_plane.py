@@ -20,7 +20,7 @@ from tidemill.serving.routes import EndpointRoutes, RouteTable, write_routes
 from tidemill.serving.worker.http import Request, Response
 from tidemill.serving.worker.process import Settings, Worker
 from tidemill.serving.worker.rows import Rows
-from tidemill.serving.worker.version import Outcome, Version
+from tidemill.serving.worker.version import Outcome, TwinVersion
 
 INFER = "/v2/models/e/infer"
 ROW: dict[str, list[Any]] = {"a": [0.5], "b": [1.0], "c": [3]}
@@ -57,7 +57,7 @@ async def ask(worker: Worker, inputs: Any = None, **headers: str) -> Response:
     return answer if isinstance(answer, Response) else await answer
 
 
-class Failing(Version):
+class Failing(TwinVersion):
     """A version whose graph fails at every call."""
 
     def answer(self, requests: Sequence[Rows]) -> list[Outcome | Exception]:
@@ -108,7 +108,7 @@ def test_too_much_at_once_is_refused_with_the_time_to_come_back(
 def test_requests_of_one_turn_are_answered_in_one_call(tmp_path: Path, bundles: Path) -> None:
     sizes: list[int] = []
 
-    class Counting(Version):
+    class Counting(TwinVersion):
         def answer(self, requests: Sequence[Rows]) -> list[Outcome | Exception]:
             sizes.append(len(requests))
             return super().answer(requests)

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from tidemill.core.errors import InvalidData, NotFound, Refused, TidemillError, UserCodeFailed
+from tidemill.core.errors import (
+    Busy,
+    Conflict,
+    InvalidData,
+    NotFound,
+    Refused,
+    TidemillError,
+    UserCodeFailed,
+)
 
 
 class ModelsError(TidemillError):
@@ -47,3 +55,31 @@ class NotSigned(ModelsError, Refused):
 
 class KeyUnusable(ModelsError, InvalidData):
     """A file holds no key that can sign."""
+
+
+class EnvironmentNotBuilt(ModelsError, Conflict):
+    """The environment that a model needs cannot be made here."""
+
+
+class ModelNotLoaded(ModelsError, UserCodeFailed):
+    """A child process could not load its model."""
+
+
+class ModelRaised(ModelsError, UserCodeFailed):
+    """The model raised, or answered with something that cannot be used."""
+
+
+class ChildEnded(ModelsError, UserCodeFailed):
+    """The model's process ended while it was answering."""
+
+
+class TooSlow(ModelsError, UserCodeFailed):
+    """The model did not answer in time, and its process was replaced."""
+
+
+class TooBusy(ModelsError, Busy):
+    """More rows are waiting for the model than may."""
+
+
+class NoChild(ModelsError, Busy):
+    """No process of the model is alive at the moment."""

@@ -24,6 +24,7 @@ from tidemill.models.inputs import Encoder
 from tidemill.models.probes import probe
 from tidemill.models.protocol import Converted, Flavor, Precision, Saved, Trust
 from tidemill.models.records import Label, Manifest, Parity, Signature, Twin
+from tidemill.models.runtime.lock import lock_here, write_lock
 from tidemill.models.session import Graph
 
 FLAVORS = Plugins("flavors", "tidemill.models.flavors")
@@ -85,6 +86,9 @@ def pack(
     case = _case(model, flavor, signature, rows)
     signature, twin, reason = _twin(model, flavor, case, folder)
     saved = _save(model, flavor, folder, trust=trust, needed=twin is None)
+    if twin is None and saved is not None:
+        pickle = folder / saved.file if saved.form == "pickle" else None
+        write_lock(folder, lock_here(flavor.name, pickle))
     if reference is not None:
         reference.write_parquet(folder / REFERENCE)
     manifest = Manifest(

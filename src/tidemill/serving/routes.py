@@ -14,6 +14,9 @@ from typing import Literal
 
 import msgspec
 
+from tidemill.models.protocol import Trust
+from tidemill.models.runtime.limits import Limits
+from tidemill.models.signing import PublicKey
 from tidemill.serving.errors import BadEndpoint, RoutesUnreadable
 
 Role = Literal["champion", "canary", "shadow", "standby"]
@@ -39,6 +42,20 @@ class RouteTarget(msgspec.Struct, frozen=True, kw_only=True):
     weight: float = 0.0
 
 
+class Runtime(msgspec.Struct, frozen=True, kw_only=True):
+    """How versions without a twin are run.
+
+    Attributes:
+        trust: Whether a pickle may be loaded in their processes.
+        keys: Whose signatures count, where it says `signed`.
+        limits: What the processes may use.
+    """
+
+    trust: Trust = "own"
+    keys: tuple[PublicKey, ...] = ()
+    limits: Limits = Limits()
+
+
 class EndpointRoutes(msgspec.Struct, frozen=True, kw_only=True):
     """An endpoint: its versions, and how its requests are treated.
 
@@ -49,6 +66,7 @@ class EndpointRoutes(msgspec.Struct, frozen=True, kw_only=True):
         redact: Columns that never reach the log.
         validate: Whether a value outside the contract is refused or only counted.
         durable: Whether an answer waits until its log record is on disk.
+        runtime: How versions without a twin are run.
     """
 
     targets: tuple[RouteTarget, ...]
@@ -57,6 +75,7 @@ class EndpointRoutes(msgspec.Struct, frozen=True, kw_only=True):
     redact: tuple[str, ...] = ()
     validate: Literal["refuse", "count"] = "refuse"
     durable: bool = False
+    runtime: Runtime = Runtime()
 
     @property
     def champion(self) -> RouteTarget:

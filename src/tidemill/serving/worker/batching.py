@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import Executor
+from typing import Protocol
 
 from tidemill.serving.worker.rows import Rows
-from tidemill.serving.worker.version import Outcome, Version
+from tidemill.serving.worker.version import Outcome, TwinVersion
 
 Done = Callable[[Outcome | Exception], None]
 INLINE_ROWS = 64
@@ -20,8 +21,20 @@ BATCH_ROWS = 256
 """The most rows that are answered together."""
 
 
+class Queue(Protocol):
+    """What stands before a version."""
+
+    def add(self, rows: Rows, done: Done) -> None:
+        """Have rows answered; `done` is called once, in the event loop."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the version once what it has in hand is answered; does not wait."""
+        ...
+
+
 class Batcher:
-    """Gathers the requests for one version.
+    """Gathers the requests for one version that answers in this process.
 
     Args:
         version: Answers them.
@@ -30,7 +43,7 @@ class Batcher:
     """
 
     def __init__(
-        self, version: Version, loop: asyncio.AbstractEventLoop, executor: Executor
+        self, version: TwinVersion, loop: asyncio.AbstractEventLoop, executor: Executor
     ) -> None:
         self._version = version
         self._loop = loop
@@ -45,6 +58,9 @@ class Batcher:
         if not self._waiting:
             self._loop.call_soon(self._flush)
         self._waiting.append((rows, done))
+
+    def close(self) -> None:
+        """Do nothing: what waits is answered in this turn of the loop."""
 
     def _flush(self) -> None:
         waiting, self._waiting = self._waiting, []

@@ -87,6 +87,7 @@ class Figures:
             Sample("tidemill_build_info", (("version", tidemill.__version__),), 1),
             *_process(self._worker, self._started),
             *_problems(table, self._worker),
+            *_children(table, self._worker),
             *_info(table),
         ]
         return self._metrics.snapshot([*self._also(), *states])
@@ -114,8 +115,26 @@ def _still_served(found: Snapshot, table: Table) -> Snapshot:
 def _problems(table: Table, worker: Labels) -> list[Sample]:
     return [
         Sample("tidemill_endpoint_problem", (*worker, ("endpoint", name)), 1)
-        for name in table.problems
+        for name in table.troubles
     ]
+
+
+def _children(table: Table, worker: Labels) -> list[Sample]:
+    """Return how the processes of models without a twin fare."""
+    found = []
+    for name, endpoint in table.endpoints.items():
+        for version in endpoint.versions.values():
+            state = version.state()
+            if state is None:
+                continue
+            labels = (*worker, ("endpoint", name), ("version", str(version.number)))
+            found += [
+                Sample("tidemill_model_processes", labels, state.alive),
+                Sample("tidemill_model_restarts_total", labels, state.restarts),
+                Sample("tidemill_model_memory_bytes", labels, state.memory),
+                Sample("tidemill_model_rows_waiting", labels, state.waiting),
+            ]
+    return found
 
 
 def _info(table: Table) -> list[Sample]:

@@ -12,6 +12,8 @@ from typing import Literal
 
 import msgspec
 
+from tidemill.models.calls import Call
+
 BUCKETS = (
     *(0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05),
     *(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
@@ -20,6 +22,7 @@ BUCKETS = (
 Kind = Literal["counter", "gauge", "histogram"]
 Labels = tuple[tuple[str, str], ...]
 _SERVED = ("endpoint", "version", "role")
+_CHILDREN = ("worker", "endpoint", "version")
 
 
 class Family(msgspec.Struct, frozen=True):
@@ -105,6 +108,30 @@ FAMILIES = (
         "1 for each version that is kept warm.",
         ("endpoint", "model", "version", "role"),
     ),
+    Family(
+        "tidemill_model_processes",
+        "gauge",
+        "Processes of a model without a twin that are alive.",
+        _CHILDREN,
+    ),
+    Family(
+        "tidemill_model_restarts_total",
+        "counter",
+        "Processes of a model without a twin that were replaced.",
+        _CHILDREN,
+    ),
+    Family(
+        "tidemill_model_memory_bytes",
+        "gauge",
+        "Memory of the processes of a model without a twin.",
+        _CHILDREN,
+    ),
+    Family(
+        "tidemill_model_rows_waiting",
+        "gauge",
+        "Rows that the processes of a model without a twin have before them.",
+        _CHILDREN,
+    ),
     Family("tidemill_build_info", "gauge", "1, with the version of Tidemill.", ("version",)),
     Family("process_cpu_seconds_total", "counter", "Processor time of a worker.", ("worker",)),
     Family("process_resident_memory_bytes", "gauge", "Resident memory of a worker.", ("worker",)),
@@ -157,18 +184,6 @@ class Durations:
         """Count one."""
         self.counts[bisect_left(BUCKETS, seconds)] += 1
         self.sum += seconds
-
-
-class Call(msgspec.Struct, frozen=True):
-    """One call of a model, with the rows of one request or of many.
-
-    Attributes:
-        began: When, in seconds of the monotonic clock.
-        seconds: How long it took.
-    """
-
-    began: float
-    seconds: float
 
 
 class Served:

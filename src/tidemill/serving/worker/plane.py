@@ -18,15 +18,17 @@ import msgspec
 import numpy as np
 
 from tidemill.core.clock import Clock
-from tidemill.models.errors import InvalidInput
+from tidemill.core.errors import Busy
+from tidemill.models.errors import InvalidInput, TooBusy, TooSlow
 from tidemill.predictions.errors import LogStopped
 from tidemill.predictions.records import PredictionRecord
 from tidemill.predictions.writer import RecordWriter
 from tidemill.serving.routes import RouteTarget
-from tidemill.serving.worker.batching import Batcher
+from tidemill.serving.worker.batching import Queue
 from tidemill.serving.worker.http import HttpError, Response, error_response
 from tidemill.serving.worker.log import Log
 from tidemill.serving.worker.metrics import Metrics, Served
+from tidemill.serving.worker.opening import queue_before
 from tidemill.serving.worker.reply import Reply
 from tidemill.serving.worker.rows import Rows, listed
 from tidemill.serving.worker.table import Endpoint, Table
@@ -112,19 +114,19 @@ class Plane:
         self._rng = rng
         self._most = waiting
         self._durable = durable
-        self._batchers: dict[Version, Batcher] = {}
+        self._queues: dict[Version, Queue] = {}
         self.table = Table()
         self.waiting = 0
 
     def install(self, table: Table) -> None:
         """Serve by this table from the next request on."""
         versions = [v for e in table.endpoints.values() for v in e.versions.values()]
-        known = self._batchers
-        self._batchers = {
-            v: known.get(v) or Batcher(v, self._loop, self._executor) for v in versions
-        }
+        known = self._queues
+        self._queues = {v: known.get(v) or self._queue(v) for v in versions}
         self.table = table
         self._metrics.keep({name: e.versions for name, e in table.endpoints.items()})
+        for version in known.keys() - self._queues.keys():
+            known[version].close()
 
     def submit(self, ask: Ask) -> Reply:
         """Have a request answered.
@@ -149,6 +151,11 @@ class Plane:
             self._mirror(ask, endpoint, rows.count)
         return job.reply
 
+    def close(self) -> None:
+        """Let go of every version."""
+        for queue in self._queues.values():
+            queue.close()
+
     def refuse(self, endpoint: str, status: int) -> None:
         """Count a request that a door refused."""
         known = endpoint in self.table.endpoints
@@ -166,8 +173,11 @@ class Plane:
 
     def _start(self, job: _Job) -> None:
         version = job.endpoint.versions[job.target.version]
-        batcher = self._batchers.get(version) or Batcher(version, self._loop, self._executor)
-        batcher.add(job.rows, job.done)
+        queue = self._queues.get(version) or self._queue(version)
+        queue.add(job.rows, job.done)
+
+    def _queue(self, version: Version) -> Queue:
+        return queue_before(version, self._loop, self._executor)
 
     def finish(self, job: _Job, outcome: Outcome | Exception) -> None:
         """Take what a version said, or why it did not."""
@@ -213,9 +223,9 @@ class Plane:
         if job.mirrored:
             self._settle(job)
         elif job.target.role == "champion" or job.ask.version is not None:
-            message = f"Version {job.target.version} failed: {type(error).__name__}."
-            self._refused(job.endpoint, 500)
-            self._resolve(job, error_response(500, message))
+            failed = _failure(job.target, error)
+            self._refused(job.endpoint, failed.status)
+            self._resolve(job, failed)
         else:
             job.target = champion
             try:
@@ -313,6 +323,17 @@ class Plane:
         halves[:, 0] = high
         halves[:, 1] = np.arange(low, low + count, dtype=np.uint64)
         return halves.tobytes().hex(",", 16).split(",")
+
+
+def _failure(target: RouteTarget, error: Exception) -> Response:
+    """Say why a version has no answer: it has too much to do, is too slow, or broke."""
+    if isinstance(error, TooBusy):
+        return error_response(429, str(error), RETRY)
+    if isinstance(error, Busy):
+        return error_response(503, str(error), RETRY)
+    if isinstance(error, TooSlow):
+        return error_response(504, f"Version {target.version} did not answer in time.")
+    return error_response(500, f"Version {target.version} failed: {type(error).__name__}.")
 
 
 class _Job:

@@ -38,6 +38,7 @@ from tidemill.serving.worker.doors.scoring import Scoring
 from tidemill.serving.worker.figures import Figures
 from tidemill.serving.worker.log import Log
 from tidemill.serving.worker.metrics import Metrics, Sample
+from tidemill.serving.worker.opening import Places
 from tidemill.serving.worker.peers import State, clear, open_socket, write_state
 from tidemill.serving.worker.plane import Plane
 from tidemill.serving.worker.table import load_table
@@ -55,6 +56,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         routes: The route table's file.
         bundles: The folder of unpacked bundles.
+        environments: The folder of environments, for models without a twin.
         predictions: The root of the letterbox.
         host: Where to listen.
         port: Where to listen; 0 takes a free one.
@@ -74,6 +76,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     routes: Path
     bundles: Path
     predictions: Path
+    environments: Path = Path("environments")
     host: str = "127.0.0.1"
     port: int = 8080
     grpc_port: int | None = None
@@ -108,6 +111,7 @@ class Worker:
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         self._settings = settings
+        self._places = Places(settings.bundles, settings.environments)
         self._loop = loop
         self._clock = clock
         self._executor = ThreadPoolExecutor(THREADS, thread_name_prefix="tidemill-large")
@@ -180,6 +184,7 @@ class Worker:
         """Write what is waiting for the log, and stop."""
         self.log.close()
         self._figures.close()
+        self.plane.close()
         self._executor.shutdown(wait=False)
         if self._access is not None:
             self._access.close()
@@ -225,12 +230,7 @@ class Worker:
             logger.error("the routes stay as they were: %s", error)
             return
         table = await self._loop.run_in_executor(
-            self._executor,
-            load_table,
-            routes,
-            self._settings.bundles,
-            self.plane.table,
-            self._clock,
+            self._executor, load_table, routes, self._places, self.plane.table, self._clock
         )
         self.plane.install(table)
         logger.info("generation %s is served", table.generation)
@@ -305,6 +305,7 @@ def parse(arguments: list[str]) -> Settings:
     add = parser.add_argument
     add("--routes", type=Path, required=True, help="the route table's file")
     add("--bundles", type=Path, required=True, help="the folder of unpacked bundles")
+    add("--environments", type=Path, default="environments", help="for models without a twin")
     add("--predictions", type=Path, required=True, help="the root of the prediction log")
     add("--host", default="127.0.0.1")
     add("--port", type=int, default=8080)
@@ -328,6 +329,7 @@ def parse(arguments: list[str]) -> Settings:
     return Settings(
         routes=given.routes,
         bundles=given.bundles,
+        environments=given.environments,
         predictions=given.predictions,
         host=given.host,
         port=given.port,

@@ -5,18 +5,18 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Mapping
-from pathlib import Path
 
 import msgspec
 
 from tidemill.core.clock import Clock
 from tidemill.core.errors import TidemillError, nearest
-from tidemill.serving.routes import EndpointRoutes, RouteTable, RouteTarget, choose
+from tidemill.serving.routes import EndpointRoutes, RouteTable, RouteTarget, Runtime, choose
 from tidemill.serving.worker.http import HttpError
+from tidemill.serving.worker.opening import Places, open_version
 from tidemill.serving.worker.version import Version
 
 logger = logging.getLogger(__name__)
-_Key = tuple[str, bool]
+_Key = tuple[str, bool, Runtime]
 
 
 class Endpoint(msgspec.Struct, frozen=True):
@@ -87,6 +87,13 @@ class Table(msgspec.Struct, frozen=True):
     endpoints: dict[str, Endpoint] = {}
     problems: dict[str, str] = {}
 
+    @property
+    def troubles(self) -> dict[str, str]:
+        """The problems, and what ails the processes of champions that have any of their own."""
+        states = {n: e.versions[e.champion.version].state() for n, e in self.endpoints.items()}
+        ailing = {n: state.problem for n, state in states.items() if state and state.problem}
+        return ailing | self.problems
+
     def endpoint(self, name: str) -> Endpoint:
         """Return an endpoint.
 
@@ -100,7 +107,7 @@ class Table(msgspec.Struct, frozen=True):
         return found
 
 
-def load_table(routes: RouteTable, bundles: Path, before: Table, clock: Clock) -> Table:
+def load_table(routes: RouteTable, places: Places, before: Table, clock: Clock) -> Table:
     """Load what is new and keep what is loaded.
 
     An endpoint with a version that cannot be loaded stays as it was before: a broken candidate
@@ -111,7 +118,7 @@ def load_table(routes: RouteTable, bundles: Path, before: Table, clock: Clock) -
     problems: dict[str, str] = {}
     for name, wanted in routes.endpoints.items():
         try:
-            endpoints[name] = _endpoint(name, wanted, bundles, loaded, clock)
+            endpoints[name] = _endpoint(name, wanted, places, loaded, clock)
         except (TidemillError, OSError, RuntimeError) as error:
             problems[name] = str(error)
             logger.error("endpoint %s stays as it was: %s", name, error)
@@ -123,17 +130,15 @@ def load_table(routes: RouteTable, bundles: Path, before: Table, clock: Clock) -
 def _endpoint(
     name: str,
     routes: EndpointRoutes,
-    bundles: Path,
+    places: Places,
     loaded: Mapping[_Key, Version],
     clock: Clock,
 ) -> Endpoint:
-    strict = routes.validate == "refuse"
     versions = {}
     for target in routes.targets:
-        found = loaded.get((target.bundle, strict))
+        found = loaded.get(_key(target.bundle, routes))
         if found is None or (found.model, found.number) != (target.model, target.version):
-            folder = bundles / target.bundle
-            found = Version(folder, target, clock, refuse_out_of_contract=strict)
+            found = open_version(places, target, routes, clock)
             logger.info("endpoint %s: %s@%s is warm", name, target.model, target.version)
         versions[target.version] = found
     return Endpoint(
@@ -148,7 +153,12 @@ def _endpoint(
 
 def _loaded(table: Table) -> dict[_Key, Version]:
     return {
-        (version.bundle, endpoint.routes.validate == "refuse"): version
+        _key(version.bundle, endpoint.routes): version
         for endpoint in table.endpoints.values()
         for version in endpoint.versions.values()
     }
+
+
+def _key(bundle: str, routes: EndpointRoutes) -> _Key:
+    """Return what a loaded version was made of: with anything else it is loaded anew."""
+    return bundle, routes.validate == "refuse", routes.runtime

@@ -1,4 +1,7 @@
-"""One model version, loaded and warm: takes the rows of many requests, answers them in one call."""
+"""One model version, loaded and warm: takes the rows of many requests, answers them in one call.
+
+Whatever answers for it, a graph here or a process elsewhere, plane and doors see a `Version`.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,13 @@ from numpy.typing import NDArray
 
 from tidemill.core.clock import Clock
 from tidemill.core.contract import Column
+from tidemill.models.calls import Call
 from tidemill.models.errors import InvalidInput
-from tidemill.models.inputs import Values
+from tidemill.models.inputs import Encoder, Values
+from tidemill.models.records import Manifest
+from tidemill.models.runtime.pool import PoolState
 from tidemill.models.session import OnnxModel, Prediction
 from tidemill.serving.routes import RouteTarget
-from tidemill.serving.worker.metrics import Call
 from tidemill.serving.worker.rows import Inputs, Rows
 
 FEW_ROWS = 64
@@ -38,7 +43,52 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 class Version:
-    """A loaded version.
+    """What plane and doors know of a loaded version.
+
+    Args:
+        target: Which version it is.
+        manifest: Of its bundle.
+        encoder: Checks its rows and puts them into the model's form.
+        together: Whether it checks matrices itself, those of many requests at once.
+    """
+
+    def __init__(
+        self,
+        target: RouteTarget,
+        manifest: Manifest,
+        encoder: Encoder,
+        *,
+        together: bool = False,
+    ) -> None:
+        self.model = target.model
+        self.number = target.version
+        self.bundle = target.bundle
+        self.signature = manifest.signature
+        self.inputs = Inputs(manifest.signature, manifest.contract, encoder, together=together)
+        self._positive_first = self.signature.positive_index == 0
+
+    def probabilities(self, scores: Values) -> Values:
+        """Return one list a row with a probability a class, in the order of the classes."""
+        if self.signature.task == "multiclass":
+            return scores
+        if isinstance(scores, np.ndarray):
+            pair = (scores, 1.0 - scores) if self._positive_first else (1.0 - scores, scores)
+            return np.stack(pair, axis=1)
+        if self._positive_first:
+            return [[s, 1.0 - s] for s in scores]
+        return [[1.0 - s, s] for s in scores]
+
+    def state(self) -> PoolState | None:
+        """Tell how the processes of its model fare, where it has any of its own."""
+        return None
+
+    def example(self) -> Rows:
+        """Return a row that its contract allows, to warm it up with."""
+        return self.inputs.rows({c.name: [example(c)] for c in self.signature.features})
+
+
+class TwinVersion(Version):
+    """A version that answers with its ONNX twin, in this process.
 
     Args:
         folder: The bundle.
@@ -58,16 +108,9 @@ class Version:
         *,
         refuse_out_of_contract: bool = True,
     ) -> None:
-        self.model = target.model
-        self.number = target.version
-        self.bundle = target.bundle
         self._clock = clock
         self._onnx = OnnxModel(folder, refuse_out_of_contract=refuse_out_of_contract)
-        self.signature = self._onnx.signature
-        self.inputs = Inputs(
-            self.signature, self._onnx.manifest.contract, self._onnx.encoder, together=True
-        )
-        self._positive_first = self.signature.positive_index == 0
+        super().__init__(target, self._onnx.manifest, self._onnx.encoder, together=True)
         self._warm_up()
 
     def answer(self, requests: Sequence[Rows]) -> list[Outcome | Exception]:
@@ -84,7 +127,7 @@ class Version:
                 return self._answer_the_valid(requests)
             return [outcome for request in requests for outcome in self.answer([request])]
         call = Call(began, self._clock.monotonic() - began)
-        return _apart(prediction, requests, call)
+        return apart(prediction, requests, call)
 
     def _answer_the_valid(self, requests: Sequence[Rows]) -> list[Outcome | Exception]:
         """Refuse what does not fit, and answer the rest in one call."""
@@ -98,21 +141,9 @@ class Version:
         answers = iter(self.answer(valid) if valid else ())
         return [refused[n] if n in refused else next(answers) for n in range(len(requests))]
 
-    def probabilities(self, scores: Values) -> Values:
-        """Return one list a row with a probability a class, in the order of the classes."""
-        if self.signature.task == "multiclass":
-            return scores
-        if isinstance(scores, np.ndarray):
-            pair = (scores, 1.0 - scores) if self._positive_first else (1.0 - scores, scores)
-            return np.stack(pair, axis=1)
-        if self._positive_first:
-            return [[s, 1.0 - s] for s in scores]
-        return [[1.0 - s, s] for s in scores]
-
     def _warm_up(self) -> None:
         """Run the graph once, so that the first request finds everything in place."""
-        columns = {c.name: [example(c)] for c in self.signature.features}
-        (outcome,) = self.answer([self.inputs.rows(columns)])
+        (outcome,) = self.answer([self.example()])
         if isinstance(outcome, Exception):
             raise outcome
 
@@ -143,9 +174,10 @@ def _together(requests: Sequence[Rows]) -> list[NDArray[Any]]:
     return [np.concatenate(group) for group in groups]
 
 
-def _apart(
+def apart(
     prediction: Prediction, requests: Sequence[Rows], call: Call
 ) -> list[Outcome | Exception]:
+    """Part an answer among the requests whose rows were put together."""
     if len(requests) == 1 and requests[0].count > FEW_ROWS:
         return [Outcome(prediction.values, prediction.scores, call)]
     values = prediction.values.tolist()

@@ -61,9 +61,10 @@ class Operations:
     def health(self) -> Response:
         """Say what this worker serves."""
         table = self._plane.table
+        troubles = table.troubles
         return json_response(
             {
-                "status": "ok" if table.generation >= 0 and not table.problems else "degraded",
+                "status": "ok" if table.generation >= 0 and not troubles else "degraded",
                 "pid": os.getpid(),
                 "generation": table.generation,
                 "endpoints": {
@@ -73,7 +74,7 @@ class Operations:
                     }
                     for name, endpoint in table.endpoints.items()
                 },
-                "problems": table.problems,
+                "problems": troubles,
                 "log": {
                     "mode": "durable" if self._durable else "group commit, at most 1 s at risk",
                     "dropped": self._log.dropped,
