@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,7 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
     line = LinearRegression().fit(frame.to_pandas(), value)
     _pack(line, "regression", numeric_contract(), frame, root / "line")
     _words(root / "words")
+    _mixed(root / "mixed")
     return root
 
 
@@ -85,6 +86,39 @@ def _words(folder: Path) -> None:
         columns=(
             Column(name="carrier", type="string", values=("AA", "UA", "DL"), nullable=False),
             Column(name="x", type="float"),
+        )
+    )
+    _pack(model, "binary", contract, frame, folder)
+
+
+def _mixed(folder: Path) -> None:
+    """A truth, a text that may be any, and a moment; the answer is a text."""
+    from sklearn.compose import make_column_transformer
+    from sklearn.preprocessing import OneHotEncoder
+
+    rng = np.random.default_rng(6)
+    hours = pl.Series([MOMENT + timedelta(hours=int(h)) for h in rng.integers(0, 900, 300)])
+    frame = pl.DataFrame(
+        {
+            "new": rng.random(300) > 0.5,
+            "place": rng.choice(["Zürich", "Bern", ""], 300),
+            "at": hours.dt.replace_time_zone(None),
+        }
+    )
+    kinds = np.where(frame["new"] & (frame["place"] == "Bern"), "early", "late")
+    model = make_pipeline(
+        make_column_transformer(
+            (OneHotEncoder(handle_unknown="ignore"), ["place"]),
+            (StandardScaler(), ["at"]),
+            (StandardScaler(), ["new"]),
+        ),
+        LogisticRegression(),
+    ).fit(frame, kinds)
+    contract = Contract(
+        columns=(
+            Column(name="new", type="bool", nullable=False),
+            Column(name="place", type="string", nullable=False),
+            Column(name="at", type="datetime", nullable=False),
         )
     )
     _pack(model, "binary", contract, frame, folder)

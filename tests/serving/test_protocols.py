@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
-from tests.serving.conftest import RunningWorker, tensors
+from tests.serving.conftest import RunningWorker, table, target, tensors
 
 from tidemill.predictions.reader import read_labels, read_predictions
 
@@ -133,6 +135,76 @@ def test_every_scoring_form_gives_the_same_answer(
     assert len(response.headers["tidemill-prediction-id"]) == 32
 
 
+@pytest.mark.parametrize(
+    ("kind", "body", "status", "named"),
+    [
+        ("application/json; charset=latin-1", b"{}", 415, "latin-1"),
+        ("application/json", b'{"instances": [[1, 2, 3]], "params": {"t": 1}}', 400, "params"),
+        ("application/json", b'{"instances": [[1, 2, 3]], "params": 3}', 400, "params"),
+        ("application/json", b'{"dataframe_records": [{"b": NaN}]}', 400, "[0].b"),
+        ("application/json", b'{"dataframe_records": [{"a": 1, "b": "x", "c": 1}]}', 400, "'b'"),
+        ("application/json", b'{"inputs": {"a": [1], "b": [1, 2], "c": [1]}}', 400, "'b'"),
+        ("application/json", b'{"inputs": {"a": {}, "b": [1], "c": [1]}}', 400, "'a'"),
+        ("text/csv", b"a,b,c\n0.5,one,3\n", 400, "'b'"),
+        ("text/csv", b"a,b,c\n0.5,1_0,3\n", 400, "'b'"),
+        ("text/csv", b"a,b,c\n0.5,,3\n", 400, "'b'"),
+        ("text/csv", b"a,b,c\n0.5,1,3.5\n", 400, "'c'"),
+        ("text/csv", b"a,b,c\n", 400, "no rows"),
+        ("text/csv", b'a,b,c\n"0.5,1,3\n', 400, "CSV"),
+        ("text/csv", b"a,b,c\ninf,1,3\n", 400, "'a'"),
+        ("text/csv; charset=utf-8", b"\xef\xbb\xbfa,b,c\nNaN,1.0,\n", 200, ""),
+    ],
+)
+def test_scoring_bodies_are_taken_at_their_word(
+    worker: RunningWorker, kind: str, body: bytes, status: int, named: str
+) -> None:
+    answer = worker.http.post("/invocations/e", content=body, headers={"Content-Type": kind})
+    assert answer.status_code == status, answer.text
+    assert named in answer.json().get("error", "")
+
+
+def parquet(content: Any, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    pq.write_table(content, buffer, **options)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "status"),
+    [
+        (pa.table({"a": [0.5], "b": [1.0], "c": [3]}), 200),
+        (pa.table({"a": pa.array([None], pa.float64()), "b": [1.0], "c": [3]}), 200),
+        (pa.table({"a": [0.5], "b": [1.0], "c": [3], "row": ["k"]}), 200),
+        (pa.table({"a": pa.array([1], pa.int8()), "b": [1.0], "c": [3]}), 200),
+        (pa.table({"a": [0.5], "b": [float("nan")], "c": [3]}), 400),
+        (pa.table({"a": ["x"], "b": [1.0], "c": [3]}), 400),
+        (pa.table({"a": [[0.5]], "b": [1.0], "c": [3]}), 400),
+        (pa.table({"a": [{"deep": 0.5}], "b": [1.0], "c": [3]}), 400),
+        (pa.table({"a": [0.5], "b": [1.0], "z": [3]}), 400),
+        (pa.table({"a": pa.array([], pa.float64()), "b": [], "c": []}), 400),
+        (pa.table({"a": [b"\xff"], "b": [1.0], "c": [3]}), 400),
+        # Kilobytes that stand for gigabytes: one number, and one long text, very often.
+        (pa.table({"a": pa.array(np.zeros(21_000_000, "i1"))}), 413),
+        (pa.table({"a": pa.DictionaryArray.from_arrays([0] * 100_000, ["x" * 10_000])}), 413),
+    ],
+)
+def test_parquet_is_read_within_its_limits(
+    worker: RunningWorker, content: Any, status: int
+) -> None:
+    headers = {"Content-Type": "application/vnd.apache.parquet"}
+    body = parquet(content, store_schema=False)
+    answer = worker.http.post("/invocations/e", content=body, headers=headers)
+    assert answer.status_code == status, answer.text
+    assert worker.http.post("/invocations/e", content=body[:-9], headers=headers).status_code == 400
+
+
+def test_ping_says_whether_a_model_is_there(start: Any) -> None:
+    assert start(table(1, e=target(1, "one"))).http.get("/ping").status_code == 200
+    empty = start(table(1))
+    assert empty.http.get("/ping").status_code == 404
+    assert empty.http.post("/invocations", json={"instances": [[1]]}).status_code == 404
+
+
 def test_parquet_and_kserve_v1_are_understood(worker: RunningWorker) -> None:
     buffer = io.BytesIO()
     pl.DataFrame(ROW).write_parquet(buffer)
@@ -144,6 +216,73 @@ def test_parquet_and_kserve_v1_are_understood(worker: RunningWorker) -> None:
     assert worker.http.get("/v1/models/e").json()["ready"] is True
 
 
+def test_nested_data_are_read_row_by_row(worker: RunningWorker) -> None:
+    expected = worker.infer(a=[0.5, 1.5], b=[1.0, 1.0], c=[3, 4]).json()["outputs"][1]["data"]
+    deep = [
+        {"name": "a", "shape": [2, 1, 1], "datatype": "FP64", "data": [[[0.5]], [[1.5]]]},
+        {"name": "b", "shape": [2, 1], "datatype": "FP64", "data": [[1.0], [1.0]]},
+        {"name": "c", "shape": [2], "datatype": "INT64", "data": [3, 4]},
+    ]
+    found = worker.http.post(INFER, json={"inputs": deep}).json()
+    assert found["outputs"][1]["data"] == expected
+
+
+def test_binary_parts_that_do_not_add_up_are_refused(worker: RunningWorker) -> None:
+    def send(sizes: list[Any], tail: bytes, length: str | None = None) -> Any:
+        inputs = [
+            {"name": n, "shape": [1], "datatype": "FP64", "parameters": {"binary_data_size": size}}
+            for n, size in zip("abc", sizes, strict=True)
+        ]
+        head = json.dumps({"inputs": inputs}).encode()
+        headers = {"Inference-Header-Content-Length": length or str(len(head))}
+        return worker.http.post(INFER, content=head + tail, headers=headers)
+
+    whole = np.array([0.5, 1.0, 3.0]).tobytes()
+    assert send([8, 8, 8], whole).status_code == 200
+    for answer, named in (
+        (send([8, 8, 8], whole[:-1]), "'c'"),
+        (send([8, 8, 8], whole + b"x"), "1 bytes"),
+        (send([8, 8, 7], whole[:-1]), "'c'"),
+        (send([8, 8, 10**20], whole), ""),
+        (send([8, 8, -8], whole), "'c'"),
+        (send([8, 8, "8"], whole), "'c'"),
+        (send([8, 8, True], whole), "'c'"),
+        (send([8, 8, 8], whole, "-1"), "Inference-Header-Content-Length"),
+        (send([8, 8, 8], whole, "9" * 30), "Inference-Header-Content-Length"),
+        (send([8, 8, 8], whole, "12"), "JSON"),
+    ):
+        assert answer.status_code == 400, answer.text
+        assert named in answer.json()["error"]
+
+
+def test_the_repository_lists_and_loads_what_is_deployed(worker: RunningWorker) -> None:
+    http = worker.http
+    assert http.get("/v2/models").json() == {"models": ["e", "line", "three", "words"]}
+    assert http.get("/v1/models").json() == http.get("/v2/models").json()
+    for body in (b"", b"{}", b'{"ready": true}'):
+        assert len(http.post("/v2/repository/index", content=body).json()) == 4
+    assert http.post("/v2/repository/index", content=b"[]").status_code == 400
+    assert http.post("/v2/repository/models/e/load").status_code == 200
+    replaced = {"parameters": {"config": "{}"}}
+    refused = http.post("/v2/repository/models/e/load", json=replaced)
+    assert (refused.status_code, "config" in refused.json()["error"]) == (400, True)
+    assert http.post("/v2/repository/models/e/unload").status_code == 400
+    for act in ("load", "unload"):
+        assert http.post(f"/v2/repository/models/nobody/{act}").status_code == 404
+    assert http.get("/").json() == {"status": "alive"}
+
+
+@pytest.mark.parametrize(
+    "kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"]
+)
+@pytest.mark.parametrize("path", [INFER, "/v1/models/e:predict", "/labels/e", "/invocations/e"])
+def test_what_any_web_page_can_send_is_refused(worker: RunningWorker, kind: str, path: str) -> None:
+    body = json.dumps({"inputs": tensors(**ROW)}).encode()
+    answer = worker.http.post(path, content=body, headers={"Content-Type": kind})
+    assert answer.status_code == 415
+    assert "application/json" in answer.json()["error"]
+
+
 def test_packed_bodies_are_unpacked_within_their_limit(worker: RunningWorker) -> None:
     body = gzip.compress(json.dumps({"inputs": tensors(**ROW)}).encode())
     headers = {"Content-Encoding": "gzip"}
@@ -151,6 +290,7 @@ def test_packed_bodies_are_unpacked_within_their_limit(worker: RunningWorker) ->
     bomb = gzip.compress(b" " * (64 << 20))
     assert worker.http.post(INFER, content=bomb, headers=headers).status_code == 413
     assert worker.http.post(INFER, content=body[:-9], headers=headers).status_code == 400
+    assert worker.http.post(INFER, content=body + b"x", headers=headers).status_code == 400
     odd = {"Content-Encoding": "br"}
     assert worker.http.post(INFER, content=body, headers=odd).status_code == 415
 
@@ -183,7 +323,40 @@ BAD: list[tuple[str, Any, str]] = [
     ("true for a number", one("a", data=[True]), "'a'"),
     ("an object for a number", one("a", data=[{}]), "'a'"),
     ("null where none may be", one("b", data=[None]), "'b'"),
-    ("NaN", b'{"inputs":[{"name":"a","shape":[1],"datatype":"FP64","data":[NaN]}]}', "JSON"),
+    ("NaN", b'{"inputs":[{"name":"a","shape":[1],"datatype":"FP64","data":[NaN]}]}', "'a'"),
+    ("NaN in a matrix", b'{"inputs":[{"name":"x","data":[[1, 2],[-Infinity]]}]}', "data[1][0]"),
+    ("NaN and no JSON at all", b'{"inputs":[NaN', "JSON"),
+    ("a shape of truths", one("a", shape=[True]), "shape"),
+    ("data and a binary size", one("a", parameters={"binary_data_size": 0}), "'a'"),
+    ("shared memory", one("a", parameters={"shared_memory_region": "r"}), "'a'"),
+    ("a parameter that is a list", one("a", parameters={"p": []}), "parameters"),
+    ("a flag that is none", one("a") | {"parameters": {"binary_data_output": "yes"}}, "binary"),
+    ("a time that is none", one("a") | {"parameters": {"timeout": -1}}, "timeout"),
+    ("a name that is a number", one("a") | {"id": 7}, "id"),
+    (
+        "a flag of an output that is none",
+        one("a") | {"outputs": [{"name": "label", "parameters": {"binary_data": 1}}]},
+        "binary_data",
+    ),
+    (
+        "a class ranking",
+        one("a") | {"outputs": [{"name": "label", "parameters": {"classification": 2}}]},
+        "classification",
+    ),
+    (
+        "rows of unequal length",
+        {
+            "inputs": [
+                {"name": "x", "shape": [2, 3], "datatype": "FP64", "data": [[1, 2], [3, 4, 5, 6]]}
+            ]
+        },
+        "'x'",
+    ),
+    (
+        "nested deeper than the shape",
+        one("a", shape=[1, 1], data=[[[1.0]]]),
+        "'a'",
+    ),
     (
         "too large for a float",
         one("a") and b'{"inputs":[{"name":"a","shape":[1],"datatype":"FP64","data":[1e999]}]}',

@@ -84,7 +84,10 @@ class App:
             "/v2/": ("GET", lambda _: oip.server()),
             "/v2/health/live": ("GET", lambda _: oip.live()),
             "/v2/health/ready": ("GET", lambda _: oip.ready()),
-            "/v2/repository/index": ("POST", lambda _: oip.index()),
+            "/v2/models": ("GET", lambda _: oip.models()),
+            "/v2/repository/index": ("POST", oip.index),
+            "/v1/models": ("GET", lambda _: oip.models()),
+            "/": ("GET", lambda _: operations.alive()),
         }
         # What was worked out for paths and hosts before, since clients repeat themselves.
         self._found = dict(self._exact)
@@ -162,15 +165,17 @@ class App:
                 return "GET", lambda _: self._oip.model(name, version)
             case ["v2", "models", name, "versions", version, "ready"]:
                 return "GET", lambda _: self._oip.model_ready(name, version)
-            case ["v2", "repository", "models", name, "load" | "unload"]:
-                return "POST", lambda _: self._oip.load(name)
+            case ["v2", "repository", "models", name, "load"]:
+                return "POST", lambda r: self._oip.load(r, name)
+            case ["v2", "repository", "models", name, "unload"]:
+                return "POST", lambda _: self._oip.unload(name)
             case ["invocations", name]:
                 return "POST", lambda r: self._scoring.invoke(r, name)
             case ["labels", name]:
                 return "POST", lambda r: self._labels.take(r, name)
             case ["v1", "models", name] if name.endswith(":predict"):
                 return "POST", lambda r: self._scoring.predict(r, name.removesuffix(":predict"))
-            case ["v1", "models", name]:
+            case ["v1", "models", name] if ":" not in name:
                 return "GET", lambda _: self._scoring.model(name)
         return None
 

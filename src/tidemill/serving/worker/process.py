@@ -127,7 +127,9 @@ class Worker:
             waiting=settings.max_rows,
             durable=settings.durable,
         )
-        reception = Reception(clock, by_header=settings.header_clock)
+        self._reception = reception = Reception(
+            clock, by_header=settings.header_clock, largest=settings.max_body
+        )
         self._figures = Figures(
             metrics,
             self._also,
@@ -208,7 +210,9 @@ class Worker:
                 hint='Install it with: pip install "tidemill[grpc]"',
             ) from error
         address = f"{self._settings.host}:{self._settings.grpc_port}"
-        return await start(self.plane, self._clock, address, self._settings.max_body)
+        return await start(
+            self.plane, self._reception, self._clock, address, self._settings.max_body
+        )
 
     async def _watch(self) -> None:
         while True:

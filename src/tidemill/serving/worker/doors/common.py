@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import zlib
 from datetime import UTC, datetime
 from typing import Any
@@ -18,7 +19,9 @@ TIME = b"tidemill-time"
 TIMEOUT = b"tidemill-timeout-ms"
 REQUEST_ID = b"x-request-id"
 _SECONDS = 30.0
-_LARGEST = 32 << 20
+_FORMS = (b"text/plain", b"application/x-www-form-urlencoded", b"multipart/form-data")
+_SOUGHT = 1 << 20
+"""In a body of at most so many bytes, what is no JSON is looked for."""
 
 
 class Caller(msgspec.Struct, frozen=True):
@@ -45,11 +48,13 @@ class Reception:
     Args:
         clock: Tells the time.
         by_header: Whether a request may say when it is, as a replay does.
+        largest: The largest body in bytes, unpacked.
     """
 
-    def __init__(self, clock: Clock, *, by_header: bool = False) -> None:
+    def __init__(self, clock: Clock, *, by_header: bool = False, largest: int = 32 << 20) -> None:
         self._clock = clock
         self._by_header = by_header
+        self._largest = largest
 
     def caller(self, request: Request) -> Caller:
         """Return who asks.
@@ -67,6 +72,21 @@ class Reception:
             request.header(REQUEST_ID) or trace_of(request)[0],
         )
 
+    def body(self, request: Request) -> bytes:
+        """Return the body, unpacked where it was sent packed.
+
+        Raises:
+            HttpError: It cannot be unpacked, is too large unpacked, or is packed in an unknown
+                way.
+        """
+        encoding = request.headers.get(b"content-encoding")
+        if encoding is None:
+            return request.body
+        named = encoding.decode("latin-1").strip().lower()
+        if named == "identity":
+            return request.body
+        return _unpacked(request.body, named, self._largest)
+
     def time(self, request: Request) -> int:
         """Return when the request is, in microseconds since 1970.
 
@@ -78,29 +98,38 @@ class Reception:
         return micros(self._clock.now())
 
 
-def body_of(request: Request) -> bytes:
-    """Return the body, unpacked where it was sent packed.
+def check_no_form(request: Request) -> None:
+    """Refuse what a web page can send without being asked whether it may.
 
     Raises:
-        HttpError: It cannot be unpacked, is too large unpacked, or is packed in an unknown way.
+        HttpError: The body is a form or plain text.
     """
-    encoding = (request.header(b"content-encoding") or "identity").lower()
-    if encoding == "identity":
-        return request.body
+    kind = request.headers.get(b"content-type")
+    if kind is not None and kind.partition(b";")[0].strip().lower() in _FORMS:
+        raise HttpError(
+            415,
+            f"The content type is {kind.decode('latin-1')!r}. Expected application/json. "
+            "With curl: -H 'content-type: application/json'",
+        )
+
+
+def _unpacked(body: bytes, encoding: str, largest: int) -> bytes:
     if encoding not in ("gzip", "deflate"):
         raise HttpError(
             415, f"The content encoding {encoding!r} is not known. Expected 'gzip' or 'deflate'."
         )
     unpacker = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
     try:
-        body = unpacker.decompress(request.body, _LARGEST + 1)
+        found = unpacker.decompress(body, largest + 1)
     except zlib.error as error:
         raise HttpError(400, f"The body is no valid {encoding}: {error}.") from error
-    if len(body) > _LARGEST:
-        raise HttpError(413, f"The unpacked body is larger than {_LARGEST:,} bytes.")
+    if len(found) > largest:
+        raise HttpError(413, f"The unpacked body is larger than {largest:,} bytes.")
     if not unpacker.eof:
         raise HttpError(400, f"The {encoding} body ends too early.")
-    return body
+    if unpacker.unused_data:
+        raise HttpError(400, f"{len(unpacker.unused_data)} bytes follow the {encoding} body.")
+    return found
 
 
 def decode(decoder: msgspec.json.Decoder[Any], body: bytes) -> Any:
@@ -114,9 +143,42 @@ def decode(decoder: msgspec.json.Decoder[Any], body: bytes) -> Any:
     except msgspec.ValidationError as error:
         raise HttpError(400, f"The request does not fit the protocol: {error}.") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise HttpError(400, f"The body is no valid JSON: {error}.") from error
+        odd = _not_json(body)
+        raise HttpError(400, odd or f"The body is no valid JSON: {error}.") from error
     except RecursionError as error:
         raise HttpError(400, "The body is nested too deeply.") from error
+
+
+class _Odd(str):
+    """NaN or Infinity, which Python reads as JSON and the standard does not know."""
+
+    __slots__ = ()
+
+
+def _not_json(body: bytes) -> str:
+    """Say where NaN or Infinity stands, or nothing where something else is wrong."""
+    if len(body) > _SOUGHT or not (b"NaN" in body or b"Infinity" in body):
+        return ""
+    try:
+        tree = json.loads(body, parse_constant=_Odd)
+    except (ValueError, RecursionError):
+        return ""
+    waiting: list[tuple[str, str, Any]] = [("$", "", tree)]
+    while waiting:
+        path, name, found = waiting.pop()
+        if isinstance(found, _Odd):
+            called = f" ({name!r})" if name else ""
+            return (
+                f"{path}{called} is {found}, which JSON does not know. "
+                "Expected a number, or null where a value is missing."
+            )
+        if isinstance(found, dict):
+            named = found.get("name")
+            name = named if type(named) is str else name
+            waiting += [(f"{path}.{key}", name, value) for key, value in found.items()]
+        elif isinstance(found, list):
+            waiting += [(f"{path}[{at}]", name, value) for at, value in enumerate(found)]
+    return ""
 
 
 def _moment(text: str) -> datetime:

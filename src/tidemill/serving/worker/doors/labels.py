@@ -10,7 +10,7 @@ import msgspec
 
 from tidemill.core.clock import micros
 from tidemill.predictions.records import LabelRow
-from tidemill.serving.worker.doors.common import Reception, body_of, decode
+from tidemill.serving.worker.doors.common import Reception, check_no_form, decode
 from tidemill.serving.worker.http import HttpError, Request, Response, json_response
 from tidemill.serving.worker.log import Log
 from tidemill.serving.worker.metrics import Metrics
@@ -76,7 +76,8 @@ class LabelDoor:
             HttpError: A label names no prediction, or the endpoint is unknown.
         """
         self._plane.table.endpoint(name)
-        delivery: LabelsIn = decode(_DECODER, body_of(request))
+        check_no_form(request)
+        delivery: LabelsIn = decode(_DECODER, self._reception.body(request))
         if len(delivery.labels) > _MOST:
             raise HttpError(413, f"There are more than {_MOST:,} labels. Send them in parts.")
         rows = [_row(i, label) for i, label in enumerate(delivery.labels)]

@@ -10,6 +10,8 @@ References:
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache, partial
 from typing import Any
 
@@ -21,7 +23,7 @@ from tidemill.core.errors import nearest
 from tidemill.models.errors import InvalidInput
 from tidemill.models.inputs import Values
 from tidemill.models.records import Signature
-from tidemill.serving.worker.doors.common import Reception, body_of, decode
+from tidemill.serving.worker.doors.common import Reception, check_no_form, decode
 from tidemill.serving.worker.doors.tensors import (
     FLOATS,
     Floats,
@@ -46,6 +48,10 @@ HEADER_LENGTH = b"inference-header-content-length"
 OCTETS = b"application/octet-stream"
 PLATFORM = "tidemill_onnx"
 EXTENSIONS = ("binary_tensor_data", "model_repository")
+UNLOAD = (
+    "Model {0!r} is served because a deployment says so. "
+    "Change that with `tidemill deploy` or `tidemill rollback {0}`."
+)
 
 
 class RequestedOutput(msgspec.Struct):
@@ -71,6 +77,18 @@ class FloatsRequest(msgspec.Struct):
     id: str | None = None
     parameters: Parameters = None
     outputs: list[RequestedOutput] | None = None
+
+
+class IndexRequest(msgspec.Struct):
+    """The body of a request for the repository's index."""
+
+    ready: bool = False
+
+
+class LoadRequest(msgspec.Struct):
+    """The body of a request to load or unload a model."""
+
+    parameters: Parameters = None
 
 
 class OutputTensor(msgspec.Struct, omit_defaults=True):
@@ -116,7 +134,14 @@ _DECODER = msgspec.json.Decoder(InferRequest)
 _FLOATS = msgspec.json.Decoder(FloatsRequest)
 _LARGE = 4096
 """A body of so many bytes is worth a guess at what it holds."""
+_INDEX = msgspec.json.Decoder(IndexRequest)
+_LOAD = msgspec.json.Decoder(LoadRequest)
 _ENCODER = msgspec.json.Encoder()
+_UNKNOWN = {
+    "classification": "Ask for 'probabilities' and take the largest.",
+    "shared_memory_region": "Send the data with the request.",
+}
+"""Parameters of Triton that would change an answer, and what to do without them."""
 
 
 class OpenInference:
@@ -176,28 +201,39 @@ class OpenInference:
         self._plane.table.endpoint(name).asked(version)
         return json_response({"name": name, "ready": True})
 
-    def index(self) -> Response:
-        """List the models, with the versions that are kept warm."""
-        table = self._plane.table
-        ready: list[dict[str, str]] = [
-            {"name": name, "version": str(number), "state": "READY", "reason": ""}
-            for name, endpoint in table.endpoints.items()
-            for number in endpoint.versions
-        ]
-        broken = [
-            {"name": name, "state": "UNAVAILABLE", "reason": reason}
-            for name, reason in table.problems.items()
-        ]
-        return json_response([*ready, *broken])
+    def models(self) -> Response:
+        """List the models by name."""
+        return json_response({"models": sorted(self._plane.table.endpoints)})
 
-    def load(self, name: str) -> Response:
-        """Answer a wish to load or unload: deployments decide that, not clients."""
+    def index(self, request: Request) -> Response:
+        """List the models, with the versions that are kept warm.
+
+        Raises:
+            HttpError: The body is none of an index request.
+        """
+        body = self._reception.body(request)
+        asked: IndexRequest = decode(_INDEX, body) if body else IndexRequest()
+        return json_response(index_of(self._plane.table, ready=asked.ready))
+
+    def load(self, request: Request, name: str) -> Response:
+        """Answer a wish to load a model: one that is served is loaded.
+
+        Raises:
+            HttpError: It is not served, or is to be loaded in another way than it is.
+        """
+        body = self._reception.body(request)
+        asked: LoadRequest = decode(_LOAD, body) if body else LoadRequest()
+        check_loaded(self._plane.table, name, sorted(asked.parameters or ()))
+        return json_response({})
+
+    def unload(self, name: str) -> Response:
+        """Answer a wish to unload a model: deployments decide that, not clients.
+
+        Raises:
+            HttpError: Always.
+        """
         self._plane.table.endpoint(name)
-        raise HttpError(
-            400,
-            f"Model {name!r} is loaded by its deployment. "
-            "Change it with `tidemill deploy` or `tidemill rollback`.",
-        )
+        raise HttpError(400, UNLOAD.format(name))
 
     def infer(self, request: Request, name: str, version: str | None = None) -> Reply:
         """Answer an inference request.
@@ -206,7 +242,9 @@ class OpenInference:
             HttpError: It is refused; the message names the field.
         """
         try:
-            asked, values = _read(request)
+            check_no_form(request)
+            asked, values = _read(self._reception.body(request), request)
+            deadline = deadline_of(asked.parameters or {}, request.arrived)
         except HttpError as error:
             self._plane.refuse(name, error.status)
             raise
@@ -221,7 +259,7 @@ class OpenInference:
                 request_id=asked.id or caller.request_id,
                 time=caller.time,
                 arrived=request.arrived,
-                deadline=caller.deadline,
+                deadline=min(caller.deadline, deadline),
             )
         )
 
@@ -244,8 +282,85 @@ def _label_type(signature: Signature) -> str:
     return "INT64" if kinds == {int} else "BYTES"
 
 
-def _read(request: Request) -> tuple[InferRequest, list[Values]]:
-    body = body_of(request)
+def deadline_of(parameters: Mapping[str, object], arrived: float) -> float:
+    """Return when the caller gives up, by Triton's parameter `timeout`, in microseconds.
+
+    Raises:
+        HttpError: It is no time.
+
+    Example:
+        >>> deadline_of({"timeout": 250_000}, 10.0)
+        10.25
+    """
+    timeout = parameters.get("timeout")
+    if timeout is None:
+        return math.inf
+    if type(timeout) is not int or timeout <= 0:
+        raise HttpError(
+            400, f"The parameter 'timeout' is {timeout!r}. Expected whole microseconds."
+        )
+    return arrived + timeout / 1e6
+
+
+def flag_of(parameters: Mapping[str, object] | None, name: str, default: bool) -> bool:
+    """Return a parameter that is yes or no.
+
+    Raises:
+        InvalidInput: It is neither.
+    """
+    found = (parameters or {}).get(name, default)
+    if not isinstance(found, bool):
+        raise InvalidInput(f"The parameter {name!r} is {found!r}.", expected="true or false")
+    return found
+
+
+def check_outputs(asked: Iterable[tuple[str, Mapping[str, object]]], signature: Signature) -> None:
+    """Return if outputs can be given as they are asked for.
+
+    Raises:
+        InvalidInput: A name is unknown, or a parameter would change the answer.
+    """
+    known = [o.name for o in outputs_of(signature)]
+    for name, parameters in asked:
+        if name not in known:
+            raise InvalidInput(f"There is no output {name!r}.", expected=nearest(name, known))
+        for parameter in parameters.keys() & _UNKNOWN:
+            raise InvalidInput(
+                f"Output {name!r} has the parameter {parameter!r}, which is not known here.",
+                hint=_UNKNOWN[parameter],
+            )
+
+
+def index_of(table: Table, *, ready: bool) -> list[dict[str, str]]:
+    """Return the entries of the repository's index, or those only that are ready."""
+    found = [
+        {"name": name, "version": str(number), "state": "READY", "reason": ""}
+        for name, endpoint in table.endpoints.items()
+        for number in endpoint.versions
+    ]
+    broken = [
+        {"name": name, "version": "", "state": "UNAVAILABLE", "reason": reason}
+        for name, reason in table.problems.items()
+    ]
+    return found if ready else [*found, *broken]
+
+
+def check_loaded(table: Table, name: str, parameters: Sequence[str]) -> None:
+    """Return if a model is loaded as a client wishes it to be.
+
+    Raises:
+        HttpError: It is not served, or the client brings files or a configuration of its own.
+    """
+    table.endpoint(name)
+    if parameters:
+        raise HttpError(
+            400,
+            f"Model {name!r} is loaded as its deployment says; the parameters "
+            f"{', '.join(parameters)} cannot change that. Deploy another version instead.",
+        )
+
+
+def _read(body: bytes, request: Request) -> tuple[InferRequest, list[Values]]:
     length = request.headers.get(HEADER_LENGTH)
     if length is None and len(body) > _LARGE:
         found = _numbers(body)
@@ -297,7 +412,7 @@ def _values(tensors: list[Tensor], tail: bytes) -> list[Values]:
     values: list[Values] = []
     at = 0
     for tensor in tensors:
-        size = (tensor.parameters or {}).get("binary_data_size")
+        size = None if tensor.parameters is None else _binary_size(tensor)
         if size is None:
             values.append(read_json(tensor))
             continue
@@ -314,14 +429,31 @@ def _values(tensors: list[Tensor], tail: bytes) -> list[Values]:
     return values
 
 
+def _binary_size(tensor: Tensor) -> object:
+    parameters = tensor.parameters or {}
+    for name in parameters.keys() & _UNKNOWN:
+        raise InvalidInput(
+            f"Input {tensor.name!r} has the parameter {name!r}, which is not known here.",
+            column=tensor.name,
+            hint=_UNKNOWN[name],
+        )
+    size = parameters.get("binary_data_size")
+    if size is not None and bytes(tensor.data):
+        raise InvalidInput(
+            f"Input {tensor.name!r} has `data` and binary_data_size.",
+            column=tensor.name,
+            expected="one of them",
+        )
+    return size
+
+
 def _rows(asked: InferRequest, values: list[Values], version: Version) -> Rows:
     if asked.outputs:
-        known = [o.name for o in outputs_of(version.signature)]
+        check_outputs(((o.name, o.parameters or {}) for o in asked.outputs), version.signature)
         for output in asked.outputs:
-            if output.name not in known:
-                raise InvalidInput(
-                    f"There is no output {output.name!r}.", expected=nearest(output.name, known)
-                )
+            flag_of(output.parameters, "binary_data", default=False)
+    if asked.parameters:
+        flag_of(asked.parameters, "binary_data_output", default=False)
     return rows_of(asked.inputs, values, version.inputs)
 
 

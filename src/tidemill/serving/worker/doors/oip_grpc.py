@@ -12,21 +12,29 @@ from typing import Any, NoReturn
 
 import grpc
 import msgspec
+from google.protobuf.message import DecodeError
 
 import tidemill
-from tidemill.core.clock import Clock, micros
+from tidemill.core.clock import Clock
 from tidemill.core.errors import nearest
 from tidemill.models.errors import InvalidInput
 from tidemill.models.inputs import Values
+from tidemill.serving.worker.doors.common import Caller, Reception
 from tidemill.serving.worker.doors.oip import (
     EXTENSIONS,
     PLATFORM,
+    UNLOAD,
     Output,
+    check_loaded,
+    check_outputs,
+    deadline_of,
+    index_of,
     output_values,
     outputs_of,
 )
-from tidemill.serving.worker.doors.oip_messages import SERVICE, build
+from tidemill.serving.worker.doors.oip_messages import HEALTH, SERVICE, build, build_health
 from tidemill.serving.worker.doors.tensors import (
+    INTEGERS,
     Tensor,
     check_size,
     declared,
@@ -34,12 +42,11 @@ from tidemill.serving.worker.doors.tensors import (
     rows_of,
     write_binary,
 )
-from tidemill.serving.worker.http import HttpError, Response
+from tidemill.serving.worker.http import HttpError, Request, Response
 from tidemill.serving.worker.plane import Answer, Ask, Plane
 from tidemill.serving.worker.rows import Rows
 from tidemill.serving.worker.version import Version
 
-_SECONDS = 30.0
 _CONTENTS = {
     "BOOL": "bool_contents",
     "INT8": "int_contents",
@@ -63,6 +70,7 @@ _CODES = {
     504: grpc.StatusCode.DEADLINE_EXCEEDED,
 }
 Handler = Callable[[Any, Any], Awaitable[Any]]
+_PATH = f"/{SERVICE}/ModelInfer"
 
 
 class GrpcInference:
@@ -70,18 +78,25 @@ class GrpcInference:
 
     Args:
         plane: Answers.
+        reception: Reads callers off their metadata.
         clock: Tells the time.
     """
 
-    def __init__(self, plane: Plane, clock: Clock) -> None:
+    def __init__(self, plane: Plane, reception: Reception, clock: Clock) -> None:
         self._plane = plane
+        self._reception = reception
         self._clock = clock
         self._messages = build()
+        self._health_messages = build_health()
 
     def health(self) -> grpc.GenericRpcHandler:
-        """Return the methods of gRPC's health service."""
-        check = grpc.unary_unary_rpc_method_handler(self._health)
-        return grpc.method_handlers_generic_handler("grpc.health.v1.Health", {"Check": check})
+        """Return the methods of gRPC's health service.
+
+        `Watch` is left out: clients that would like it take that for a yes, by its specification.
+        """
+        asked, answer = self._health_messages.values()
+        check = _unary(self._health, asked, answer.SerializeToString)
+        return grpc.method_handlers_generic_handler(f"{HEALTH}.Health", {"Check": check})
 
     def handlers(self) -> grpc.GenericRpcHandler:
         """Return the service's methods."""
@@ -92,22 +107,20 @@ class GrpcInference:
             "ModelReady": self._model_ready,
             "ModelMetadata": self._model,
             "RepositoryIndex": self._index,
+            "RepositoryModelLoad": self._load,
+            "RepositoryModelUnload": self._unload,
         }
-        table = {name: self._method(name, handler) for name, handler in methods.items()}
-        table["ModelInfer"] = grpc.unary_unary_rpc_method_handler(
-            self._infer,
-            request_deserializer=self._messages["ModelInferRequest"].FromString,
-            # Answers are written by `_render`, in bytes already.
-            response_serializer=None,
-        )
+        table = {
+            name: _unary(
+                handler,
+                self._messages[f"{name}Request"],
+                self._messages[f"{name}Response"].SerializeToString,
+            )
+            for name, handler in methods.items()
+        }
+        # Answers are written by `_render`, in bytes already.
+        table["ModelInfer"] = _unary(self._infer, self._messages["ModelInferRequest"], bytes)
         return grpc.method_handlers_generic_handler(SERVICE, table)
-
-    def _method(self, name: str, handler: Handler) -> grpc.RpcMethodHandler:
-        return grpc.unary_unary_rpc_method_handler(
-            handler,
-            request_deserializer=self._messages[f"{name}Request"].FromString,
-            response_serializer=self._messages[f"{name}Response"].SerializeToString,
-        )
 
     async def _live(self, request: Any, context: Any) -> Any:
         return self._messages["ServerLiveResponse"](live=True)
@@ -127,16 +140,16 @@ class GrpcInference:
             return self._messages["ModelReadyResponse"](ready=False)
         return self._messages["ModelReadyResponse"](ready=True)
 
-    async def _health(self, request: bytes, context: Any) -> bytes:
-        """Answer gRPC's own health check: one field, an enum, SERVING or NOT_SERVING."""
-        return b"\x08\x01" if self._plane.table.generation >= 0 else b"\x08\x02"
+    async def _health(self, request: Any, context: Any) -> Any:
+        if request.service not in ("", SERVICE):
+            expected = nearest(request.service, [SERVICE])
+            raise HttpError(404, f"There is no service {request.service!r}. Expected {expected}.")
+        status = 1 if self._plane.table.generation >= 0 else 2
+        return self._health_messages["HealthCheckResponse"](status=status)
 
     async def _model(self, request: Any, context: Any) -> Any:
-        try:
-            endpoint = self._plane.table.endpoint(request.name)
-            found = endpoint.versions[endpoint.asked(request.version or None).version]
-        except HttpError as error:
-            await _abort(context, error.status, error.message)
+        endpoint = self._plane.table.endpoint(request.name)
+        found = endpoint.versions[endpoint.asked(request.version or None).version]
         tensor = self._messages["TensorMetadata"]
         return self._messages["ModelMetadataResponse"](
             name=request.name,
@@ -154,38 +167,44 @@ class GrpcInference:
 
     async def _index(self, request: Any, context: Any) -> Any:
         index = self._messages["ModelIndex"]
-        return self._messages["RepositoryIndexResponse"](
-            models=[
-                index(name=name, version=str(number), state="READY")
-                for name, endpoint in self._plane.table.endpoints.items()
-                for number in endpoint.versions
-            ]
-        )
+        entries = index_of(self._plane.table, ready=request.ready)
+        return self._messages["RepositoryIndexResponse"](models=[index(**e) for e in entries])
+
+    async def _load(self, request: Any, context: Any) -> Any:
+        check_loaded(self._plane.table, request.model_name, sorted(request.parameters))
+        return self._messages["RepositoryModelLoadResponse"]()
+
+    async def _unload(self, request: Any, context: Any) -> Any:
+        self._plane.table.endpoint(request.model_name)
+        raise HttpError(400, UNLOAD.format(request.model_name))
 
     async def _infer(self, request: Any, context: Any) -> bytes:
         now = self._clock.monotonic()
-        left = context.time_remaining()
         try:
+            caller = self._reception.caller(_called(context, now))
             values = _values(request)
-            response = await self._plane.submit(
-                Ask(
-                    endpoint=request.model_name,
-                    rows=partial(_rows, request, values),
-                    render=partial(self._render, request),
-                    version=request.model_version or None,
-                    key=request.id or None,
-                    request_id=request.id,
-                    time=micros(self._clock.now()),
-                    arrived=now,
-                    deadline=now + (_SECONDS if left is None else left),
-                )
-            )
-        except InvalidInput as error:
-            await _abort(context, 400, str(error))
+            deadline = _deadline(request, context, now, caller)
+        except InvalidInput:
+            self._plane.refuse(request.model_name, 400)
+            raise
         except HttpError as error:
-            await _abort(context, error.status, error.message)
+            self._plane.refuse(request.model_name, error.status)
+            raise
+        response = await self._plane.submit(
+            Ask(
+                endpoint=request.model_name,
+                rows=partial(_rows, request, values),
+                render=partial(self._render, request),
+                version=request.model_version or caller.version,
+                key=caller.key or request.id or None,
+                request_id=request.id or caller.request_id,
+                time=caller.time,
+                arrived=now,
+                deadline=deadline,
+            )
+        )
         if response.status != 200:
-            await _abort(context, response.status, msgspec.json.decode(response.body)["error"])
+            raise HttpError(response.status, msgspec.json.decode(response.body)["error"])
         return response.body
 
     def _render(self, request: Any, answer: Answer) -> Response:
@@ -221,6 +240,13 @@ def _values(request: Any) -> list[Values]:
     tensors = _tensors(request)
     if not tensors:
         raise InvalidInput("The request has no inputs.", expected="one for each column")
+    for tensor in request.inputs:
+        if "shared_memory_region" in tensor.parameters:
+            raise InvalidInput(
+                f"Input {tensor.name!r} is in shared memory, which is not known here.",
+                column=tensor.name,
+                hint="Send the data with the request.",
+            )
     raw = request.raw_input_contents
     if not raw:
         return [_content(t, i.contents) for t, i in zip(tensors, request.inputs, strict=True)]
@@ -229,6 +255,13 @@ def _values(request: Any) -> list[Values]:
             f"The request has {len(raw)} raw contents.",
             expected=f"{len(tensors)}, one for each input",
         )
+    for tensor in request.inputs:
+        if tensor.HasField("contents") and tensor.contents.ByteSize():
+            raise InvalidInput(
+                f"Input {tensor.name!r} has contents, and the request has raw contents.",
+                column=tensor.name,
+                expected="one of them",
+            )
     return [read_binary(tensor, data) for tensor, data in zip(tensors, raw, strict=True)]
 
 
@@ -242,6 +275,15 @@ def _content(tensor: Tensor, contents: Any) -> Values:
         )
     values = list(getattr(contents, field))
     check_size(tensor, len(values))
+    if tensor.datatype in INTEGERS and values:
+        low, high = INTEGERS[tensor.datatype]
+        odd = min(values) if min(values) < low else max(values)
+        if not low <= odd <= high:
+            raise InvalidInput(
+                f"Input {tensor.name!r} ({tensor.datatype}) has the value {odd}.",
+                column=tensor.name,
+                expected=f"{low} to {high}",
+            )
     if field != "bytes_contents":
         return values
     try:
@@ -251,13 +293,46 @@ def _content(tensor: Tensor, contents: Any) -> Values:
 
 
 def _rows(request: Any, values: list[Values], version: Version) -> Rows:
-    known = [o.name for o in outputs_of(version.signature)]
-    for output in request.outputs:
-        if output.name not in known:
-            raise InvalidInput(
-                f"There is no output {output.name!r}.", expected=nearest(output.name, known)
-            )
+    if request.outputs:
+        check_outputs(((o.name, o.parameters) for o in request.outputs), version.signature)
     return rows_of(_tensors(request), values, version.inputs)
+
+
+def _called(context: Any, now: float) -> Request:
+    """Return a call's metadata as the headers that they are."""
+    headers = {
+        key.encode(): value if isinstance(value, bytes) else value.encode("latin-1", "replace")
+        for key, value in context.invocation_metadata() or ()
+    }
+    return Request("POST", _PATH, headers=headers, arrived=now)
+
+
+def _deadline(request: Any, context: Any, now: float, caller: Caller) -> float:
+    left = context.time_remaining()
+    found = caller.deadline if left is None else now + left
+    if not request.parameters:
+        return found
+    parameters = {
+        name: getattr(value, value.WhichOneof("parameter_choice") or "string_param")
+        for name, value in request.parameters.items()
+    }
+    return min(found, deadline_of(parameters, now))
+
+
+def _unary(handler: Handler, asked: Any, write: Callable[[Any], bytes]) -> grpc.RpcMethodHandler:
+    """Return a method: bytes to a message and back, and errors to their status."""
+
+    async def answer(data: bytes, context: Any) -> bytes:
+        try:
+            return write(await handler(asked.FromString(data), context))
+        except DecodeError as error:
+            await _abort(context, 400, f"The message is no {asked.DESCRIPTOR.name}: {error}.")
+        except InvalidInput as error:
+            await _abort(context, 400, str(error))
+        except HttpError as error:
+            await _abort(context, error.status, error.message)
+
+    return grpc.unary_unary_rpc_method_handler(answer)
 
 
 async def _abort(context: Any, status: int, message: str) -> NoReturn:

@@ -36,6 +36,11 @@ _TENSOR: _Fields = (
     ("parameters", 4, "@InferParameter"),
     ("contents", 5, "InferTensorContents"),
 )
+_REPOSITORY: _Fields = (
+    ("repository_name", 1, "string"),
+    ("model_name", 2, "string"),
+    ("parameters", 3, "@ModelRepositoryParameter"),
+)
 _MESSAGES: dict[str, _Fields] = {
     "InferParameter": (
         ("bool_param", 1, "bool"),
@@ -97,30 +102,64 @@ _MESSAGES: dict[str, _Fields] = {
     "RepositoryIndexRequest": (("repository_name", 1, "string"), ("ready", 2, "bool")),
     "ModelIndex": (*_NAMED, ("state", 3, "string"), ("reason", 4, "string")),
     "RepositoryIndexResponse": (("models", 1, "*ModelIndex"),),
+    "ModelRepositoryParameter": (
+        ("bool_param", 1, "bool"),
+        ("int64_param", 2, "int64"),
+        ("string_param", 3, "string"),
+        ("bytes_param", 4, "bytes"),
+    ),
+    "RepositoryModelLoadRequest": _REPOSITORY,
+    "RepositoryModelLoadResponse": (),
+    "RepositoryModelUnloadRequest": _REPOSITORY,
+    "RepositoryModelUnloadResponse": (),
 }
-_ONE_OF = {"InferParameter": "parameter_choice"}
+_ONE_OF = {
+    "InferParameter": "parameter_choice",
+    "ModelRepositoryParameter": "parameter_choice",
+}
+
+
+_HEALTH: dict[str, _Fields] = {
+    "HealthCheckRequest": (("service", 1, "string"),),
+    # An enum by its declaration, and on the wire a number: 1 is SERVING, 2 NOT_SERVING.
+    "HealthCheckResponse": (("status", 1, "int32"),),
+}
+HEALTH = "grpc.health.v1"
 
 
 def build() -> dict[str, Any]:
-    """Return the classes of all messages, by name, from a pool of their own."""
+    """Return the classes of the service's messages, by name, from a pool of their own."""
+    return _built(PACKAGE, _MESSAGES)
+
+
+def build_health() -> dict[str, Any]:
+    """Return the classes of gRPC's own health service.
+
+    References:
+        https://github.com/grpc/grpc/blob/master/doc/health-checking.md
+    """
+    return _built(HEALTH, _HEALTH)
+
+
+def _built(package: str, messages: dict[str, _Fields]) -> dict[str, Any]:
     file = descriptor_pb2.FileDescriptorProto(
-        name="open_inference.proto", package=PACKAGE, syntax="proto3"
+        name=f"{package}.proto", package=package, syntax="proto3"
     )
-    for name, fields in _MESSAGES.items():
+    for name, fields in messages.items():
         message = file.message_type.add(name=name)
         if name in _ONE_OF:
             message.oneof_decl.add(name=_ONE_OF[name])
         for field_name, number, kind in fields:
-            _add(message, field_name, number, kind, one_of=name in _ONE_OF)
+            _add(message, package, field_name, number, kind, one_of=name in _ONE_OF)
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
     return {
-        name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{PACKAGE}.{name}"))
-        for name in _MESSAGES
+        name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{package}.{name}"))
+        for name in messages
     }
 
 
-def _add(message: Any, name: str, number: int, kind: str, *, one_of: bool) -> None:
+def _add(message: Any, package: str, name: str, number: int, kind: str, *, one_of: bool) -> None:
     field = message.field.add(name=name, number=number, label=_Field.LABEL_OPTIONAL)
     if kind[0] in "*@":
         field.label = _Field.LABEL_REPEATED
@@ -130,12 +169,12 @@ def _add(message: Any, name: str, number: int, kind: str, *, one_of: bool) -> No
     if kind[0] == "@":
         entry = message.nested_type.add(name=f"{name.title()}Entry")
         entry.options.map_entry = True
-        _add(entry, "key", 1, "string", one_of=False)
-        _add(entry, "value", 2, base, one_of=False)
+        _add(entry, package, "key", 1, "string", one_of=False)
+        _add(entry, package, "value", 2, base, one_of=False)
         field.type = _Field.TYPE_MESSAGE
-        field.type_name = f".{PACKAGE}.{message.name}.{entry.name}"
+        field.type_name = f".{package}.{message.name}.{entry.name}"
     elif base in _SCALARS:
         field.type = _SCALARS[base]
     else:
         field.type = _Field.TYPE_MESSAGE
-        field.type_name = f".{PACKAGE}.{base}"
+        field.type_name = f".{package}.{base}"

@@ -83,6 +83,10 @@ class Operations:
             200 if table.generation >= 0 else 503,
         )
 
+    def alive(self) -> Response:
+        """Say that the server lives, as KServe's first protocol asks it."""
+        return json_response({"status": "alive"})
+
     async def metrics(self) -> Response:
         """Return what all workers counted, those that have ended too."""
         return Response(200, text(await self._figures.all()).encode(), PROMETHEUS)

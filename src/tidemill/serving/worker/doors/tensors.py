@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import struct
+from functools import lru_cache
 from typing import Annotated, Any
 
 import msgspec
@@ -40,7 +41,7 @@ _VALUES: dict[str, Any] = {
     "BYTES": str,
 }
 _FLAT = {n: msgspec.json.Decoder(list[v | None]) for n, v in _VALUES.items()}  # type: ignore[valid-type]
-_NESTED = {n: msgspec.json.Decoder(list[list[v | None]]) for n, v in _VALUES.items()}  # type: ignore[valid-type]
+_DEEPEST = 8
 _DTYPES = {
     "BOOL": "?",
     "UINT8": "<u1",
@@ -52,10 +53,17 @@ _DTYPES = {
     "INT32": "<i4",
     "INT64": "<i8",
     "FP16": "<f2",
+    "BF16": "<u2",  # what NumPy has no name for: the upper half of an FP32
     "FP32": "<f4",
     "FP64": "<f8",
 }
 DATATYPES = (*_DTYPES, "BYTES")
+INTEGERS = {
+    name: (np.iinfo(dtype).min, np.iinfo(dtype).max)
+    for name, dtype in _DTYPES.items()
+    if "INT" in name
+}
+"""The smallest and the largest value of each datatype of whole numbers."""
 _FITS = {
     "string": frozenset({"BYTES"}),
     "bool": frozenset({"BOOL"}),
@@ -152,7 +160,7 @@ def read_json(tensor: Tensor) -> Values:
     if not raw:
         raise InvalidInput(f"Input {name!r} has no data.", column=name, expected="a list in `data`")
     try:
-        values = _decode(raw, datatype)
+        values = _decode(raw, tensor)
     except (msgspec.DecodeError, RecursionError) as error:
         raise InvalidInput(f"Input {name!r} ({datatype}): {error}.", column=name) from None
     check_size(tensor, len(values))
@@ -189,6 +197,12 @@ def read_binary(tensor: Tensor, data: bytes) -> Values:
             expected=f"{expected} for shape {tensor.shape} of {datatype}",
         )
     array: NDArray[Any] = np.frombuffer(data, dtype=dtype)
+    if datatype == "BF16":
+        return (array.astype("<u4") << 16).view("<f4")
+    if datatype == "BOOL" and (found := array.view("u1").max(initial=0)) > 1:
+        raise InvalidInput(
+            f"Input {name!r} (BOOL) has a byte {found}.", column=name, expected="0 or 1"
+        )
     return array
 
 
@@ -200,13 +214,33 @@ def write_binary(values: Any, datatype: str) -> bytes:
     return np.asarray(values, dtype=_DTYPES[datatype]).tobytes()
 
 
-def _decode(raw: bytes, datatype: str) -> list[Any]:
+def _decode(raw: bytes, tensor: Tensor) -> list[Any]:
+    """Return values, flat or nested as the shape says, row by row."""
     try:
-        return _FLAT[datatype].decode(raw)
+        return _FLAT[tensor.datatype].decode(raw)
     except msgspec.ValidationError:
-        if not raw.lstrip(b" \t\r\n[")[:1] or raw.count(b"[", 0, 64) < 2:
+        depth = len(tensor.shape)
+        if raw[:64].translate(None, b" \t\r\n")[:2] != b"[[" or not 2 <= depth <= _DEEPEST:
             raise
-    return [value for row in _NESTED[datatype].decode(raw) for value in row]
+    rows: list[Any] = _nested(tensor.datatype, depth).decode(raw)
+    for width in tensor.shape[1:]:
+        odd = next((row for row in rows if len(row) != width), None)
+        if odd is not None:
+            raise InvalidInput(
+                f"Input {tensor.name!r} has a list of {len(odd)} values.",
+                column=tensor.name,
+                expected=f"lists of {width}, for shape {tensor.shape}",
+            )
+        rows = [value for row in rows for value in row]
+    return rows
+
+
+@lru_cache(64)
+def _nested(datatype: str, depth: int) -> msgspec.json.Decoder[Any]:
+    kind = _VALUES[datatype] | None
+    for _ in range(depth):
+        kind = list[kind]  # type: ignore[valid-type]
+    return msgspec.json.Decoder(kind)
 
 
 def _is_matrix(tensor: Tensor, inputs: Inputs) -> bool:
