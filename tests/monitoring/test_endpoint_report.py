@@ -7,11 +7,13 @@ import re
 from pathlib import Path
 from xml.etree import ElementTree
 
+import msgspec
 import numpy as np
 import pytest
 
 from tidemill.core.clock import SimulatedClock
 from tidemill.journal.service import Journal
+from tidemill.monitoring.endpoint_page import page, write
 from tidemill.monitoring.endpoint_report import EndpointReport, report_endpoint
 from tidemill.monitoring.errors import WindowNotFound
 from tidemill.storage.db.engine import Database
@@ -52,13 +54,13 @@ def test_a_report_tells_of_windows_columns_and_findings(street: Street, tmp_path
     area = next(s for s in report.spreads if s.column == "area")
     assert area.marks == ("north", "south", "other")
     assert sum(area.current) == pytest.approx(1)
-    page = report.write(tmp_path / "report.html").read_text("utf-8")
-    assert "columns moved" in page
-    for picture in re.findall(r"<svg.*?</svg>", page):
+    drawn = write(report, tmp_path / "report.html").read_text("utf-8")
+    assert "columns moved" in drawn
+    for picture in re.findall(r"<svg.*?</svg>", drawn):
         ElementTree.fromstring(picture)
-    assert "http" not in page
-    assert len(page) < 1_000_000
-    written = json.loads(report.write(tmp_path / "report.json").read_text("utf-8"))
+    assert "http" not in drawn
+    assert len(drawn) < 1_000_000
+    written = json.loads(write(report, tmp_path / "report.json").read_text("utf-8"))
     assert written["whole"]["realised"] == report.whole.realised
 
 
@@ -79,11 +81,9 @@ def test_what_a_column_is_called_is_never_markup(street: Street) -> None:
     street.days(0, 4)
     street.judge(LIVE + 5 * DAY)
     report = _report(street, 0, 5)
-    import msgspec
-
     named = tuple(
         msgspec.structs.replace(s, column="<script>alert(1)</script>") for s in report.spreads
     )
-    page = msgspec.structs.replace(report, spreads=named).to_html()
-    assert "<script" not in page
-    assert "&lt;script&gt;" in page
+    drawn = page(msgspec.structs.replace(report, spreads=named))
+    assert "<script" not in drawn
+    assert "&lt;script&gt;" in drawn

@@ -6,7 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from importlib.resources import files
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from tidemill.core.charts import Band, Level, Line, Mark, chart
 from tidemill.core.tasks import LOWER_IS_BETTER
@@ -16,6 +19,13 @@ from tidemill.monitoring.records import ColumnDrift, Finding, WindowReport
 
 MOST_COLUMNS = 120
 """How many columns are drawn; the page stays below a megabyte."""
+
+
+def write(report: EndpointReport, path: Path) -> Path:
+    """Write the page, or JSON where the name ends so; return where."""
+    content = msgspec.json.encode(report) if path.suffix == ".json" else page(report).encode()
+    path.write_bytes(content)
+    return path
 
 
 def page(report: EndpointReport) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from pathlib import Path
 
 import msgspec
 
@@ -39,22 +38,6 @@ class EndpointReport(msgspec.Struct, frozen=True, kw_only=True):
     watched: str | None
     performance_drop: float
     made: datetime
-
-    def to_json(self) -> str:
-        """Return everything as JSON."""
-        return msgspec.json.encode(self).decode()
-
-    def to_html(self) -> str:
-        """Return one page with plots, which needs nothing else."""
-        from tidemill.monitoring.endpoint_page import page
-
-        return page(self)
-
-    def write(self, path: Path) -> Path:
-        """Write the page, or JSON where the name ends so; return where."""
-        content = self.to_json() if path.suffix == ".json" else self.to_html()
-        path.write_text(content, "utf-8")
-        return path
 
 
 def report_endpoint(

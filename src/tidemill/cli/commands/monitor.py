@@ -121,6 +121,7 @@ def _window(context: Context, given: argparse.Namespace) -> int:
 
 
 def _report(context: Context, given: argparse.Namespace) -> int:
+    from tidemill.monitoring.endpoint_page import write
     from tidemill.sdk.session import open_session
 
     asked = {"since": given.since, "until": given.until, "version": given.version}
@@ -132,7 +133,7 @@ def _report(context: Context, given: argparse.Namespace) -> int:
         return 0
     path = given.to or Path(f"{re.sub(r'[^A-Za-z0-9_.-]', '_', given.endpoint)}-report.html")
     try:
-        found.write(path)
+        write(found, path)
     except OSError as error:
         raise ReportNotWritten(
             f"The report cannot be written to {path}: {error.strerror}.",
