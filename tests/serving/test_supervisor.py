@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -86,6 +90,120 @@ def test_a_killed_worker_is_back_in_a_moment_and_repeated_requests_succeed(
     answers = finish(running)
     assert {status for _, status, _ in answers} == {200}
     assert supervisor.restarts == 1
+
+
+class Raw(threading.Thread):
+    """Asks over one connection without a pause; a connection that breaks is a failure."""
+
+    def __init__(self, port: int, request: bytes) -> None:
+        super().__init__(daemon=True)
+        self._connection = socket.create_connection(("127.0.0.1", port), timeout=30)
+        self._request = request
+        self.stop = threading.Event()
+        self.statuses: Counter[str] = Counter()
+
+    def run(self) -> None:
+        with self._connection, self._connection.makefile("rb") as answers:
+            while not self.stop.is_set():
+                try:
+                    self._connection.sendall(self._request)
+                    self.statuses[self._answer(answers)] += 1
+                except OSError as error:
+                    self.statuses[repr(error)] += 1
+                    return
+
+    def _answer(self, answers: Any) -> str:
+        status, length = answers.readline().decode(), 0
+        if not status:
+            raise OSError("the connection was closed")
+        while (line := answers.readline()) not in (b"\r\n", b""):
+            name, _, value = line.partition(b":")
+            length = int(value) if name == b"content-length" else length
+        body = answers.read(length)
+        return str(status.split()[1]) if len(body) == length else "torn"
+
+
+def posted(body: dict[str, Any]) -> bytes:
+    content = json.dumps(body).encode()
+    head = f"POST {INFER} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {len(content)}\r\n\r\n"
+    return head.encode() + content
+
+
+MANY = 3000
+LARGE = {"inputs": tensors(a=[0.5] * MANY, b=[1.0] * MANY, c=[3] * MANY)}
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_no_request_fails_when_workers_are_killed_and_no_connection_breaks(
+    supervise: Supervise, workers: int
+) -> None:
+    supervisor = supervise(workers=workers)
+    asking = [Raw(supervisor.port, posted(BODY)) for _ in range(8)]
+    asking += [Raw(supervisor.port, posted(LARGE)) for _ in range(2)]
+    for each in asking:
+        each.start()
+    for _ in range(3):
+        time.sleep(0.3)
+        victim = supervisor.states()[0].pid
+        os.kill(victim, signal.SIGKILL)
+        wait_for(lambda: victim not in (s.pid for s in supervisor.states()))  # noqa: B023
+        wait_for(lambda: len(supervisor.states()) == workers)
+    before = [sum(each.statuses.values()) for each in asking]
+    wait_for(lambda: all(sum(a.statuses.values()) > n for a, n in zip(asking, before, strict=True)))
+    for each in asking:
+        each.stop.set()
+    for each in asking:
+        each.join(30)
+    assert {status for each in asking for status in each.statuses} == {"200"}
+    assert supervisor.restarts == 3
+
+
+def test_a_request_in_the_hands_of_a_killed_worker_is_answered_by_its_successor(
+    supervise: Supervise,
+) -> None:
+    supervisor = supervise(workers=1)
+    whole = posted(LARGE)
+    asking = Raw(supervisor.port, b"")
+    asking._connection.sendall(whole[:-10])
+    wait_for(lambda: in_hand(supervisor))
+    os.kill(supervisor.states()[0].pid, signal.SIGKILL)
+    asking._connection.sendall(whole[-10:])
+    with asking._connection, asking._connection.makefile("rb") as answers:
+        assert asking._answer(answers) == "200"
+    assert supervisor.repeated == 1
+    text = httpx.get(supervisor.url + "/metrics").text
+    assert re.search(r"^tidemill_worker_restarts_total(\{\})? 1$", text, re.MULTILINE)
+    assert re.search(r"^tidemill_repeated_total(\{\})? 1$", text, re.MULTILINE)
+
+
+def test_a_request_that_kills_every_worker_is_refused_in_the_end(supervise: Supervise) -> None:
+    supervisor = supervise(workers=1)
+    asking = Raw(supervisor.port, b"")
+    # Never whole, so that it is in hand for as long as it takes.
+    asking._connection.sendall(posted(BODY)[:-10])
+    for deaths in range(1, 4):
+        wait_for(lambda: bool(supervisor.states()))
+        wait_for(lambda: in_hand(supervisor))
+        os.kill(supervisor.states()[0].pid, signal.SIGKILL)
+        wait_for(lambda: supervisor.restarts == deaths)  # noqa: B023
+    with asking._connection, asking._connection.makefile("rb") as answers:
+        assert asking._answer(answers) == "500"
+    assert httpx.post(supervisor.url + INFER, json=BODY).status_code == 200
+
+
+def in_hand(supervisor: Supervisor) -> bool:
+    """Tell whether a worker has taken what a client sent before."""
+    httpx.get(supervisor.url + "/metrics")  # What was there is read before this is answered.
+    text = httpx.get(supervisor.url + "/metrics").text
+    found = re.search(r"^tidemill_connections\{[^}]*\} (\d+)", text, re.MULTILINE)
+    return found is not None and int(found[1]) >= 2
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 30.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def test_a_hanging_worker_is_replaced(supervise: Supervise) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from tidemill.core.clock import SystemClock
 from tidemill.serving.errors import WorkersNotReady
+from tidemill.serving.keeper import Keeper
 from tidemill.serving.worker import peers as folder
 from tidemill.serving.worker.peers import State as WorkerState
 from tidemill.serving.worker.tallies import forget
@@ -90,6 +91,7 @@ class Supervisor:
         # Opened here, so that a taken port is known before anything is started.
         self._sockets = [_listen(host, port)]
         self.port: int = self._sockets[0].getsockname()[1]
+        self._keeper = Keeper()
 
     @property
     def url(self) -> str:
@@ -101,6 +103,11 @@ class Supervisor:
     def restarts(self) -> int:
         """How many workers were started again."""
         return sum(slot.restarts for slot in self._slots)
+
+    @property
+    def repeated(self) -> int:
+        """How many requests were in the hands of a worker that died, and given to another."""
+        return self._keeper.repeated
 
     def start(self) -> None:
         """Start the workers and watch over them."""
@@ -114,7 +121,7 @@ class Supervisor:
         arguments = [*self._arguments, "--port", str(self.port)]
         for number, listening in enumerate(self._sockets):
             own = [*arguments, "--number", str(number)]
-            slot = _Slot(listening, own, self._peers, self._log, self._ping_seconds)
+            slot = _Slot(listening, own, self._peers, self._log, self._ping_seconds, self._keeper)
             self._slots.append(slot)
             slot.start()
 
@@ -148,6 +155,7 @@ class Supervisor:
             slot.join()
         for listening in self._sockets:
             listening.close()
+        self._keeper.stop()
         self._retire()
 
     def _serve(self, generation: int) -> bool:
@@ -171,7 +179,9 @@ class _Slot:
         peers: Path,
         log: Path,
         ping_seconds: float,
+        keeper: Keeper,
     ) -> None:
+        self._keeper = keeper
         self._socket = listening
         self._peers = peers
         self._log = log
@@ -210,17 +220,22 @@ class _Slot:
             if self._stopping.is_set():
                 return
             self.restarts += 1
-            with self._log.open("ab") as log:
+            line, hands = self._keeper.place()
+            lent = ["--keeper-fd", str(line.fileno()), "--hands-fd", str(hands)]
+            if self.restarts:
+                lent.append("--restarted")
+            with line, self._log.open("ab") as log:
                 # A session of its own: Ctrl-C is for the supervisor, who stops workers in order.
                 self._process = subprocess.Popen(
-                    self._command,
-                    pass_fds=(self._socket.fileno(),),
+                    [*self._command, *lent],
+                    pass_fds=(self._socket.fileno(), line.fileno(), hands),
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
                     env={**os.environ, "OMP_NUM_THREADS": "1"},
                     start_new_session=True,
                 )
+            os.close(hands)
 
     def _watch(self) -> None:
         clock = SystemClock()

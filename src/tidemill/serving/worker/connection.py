@@ -10,8 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import socket
 from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from email.utils import formatdate
 from http import HTTPStatus
 from typing import Any
@@ -21,11 +24,15 @@ import msgspec
 
 from tidemill.core.clock import Clock
 from tidemill.serving.worker.access import AccessLog
+from tidemill.serving.worker.hands import Hand, Hands
 from tidemill.serving.worker.http import ACCEPT, Request, Response, error_response, packed
+from tidemill.serving.worker.keeping import Keeping
 from tidemill.serving.worker.reply import Reply
 
 logger = logging.getLogger(__name__)
 Application = Callable[[Request], Response | Reply | Awaitable[Response]]
+_ATTEMPTS = 2
+"""How many workers may die over a request before it is thought to be the cause."""
 _WAITING = 16
 """How many pipelined requests may wait before the connection is read no further."""
 
@@ -54,6 +61,22 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     connections: int = 4096
 
 
+class Left(msgspec.Struct, frozen=True):
+    """How far a worker that died had come with a connection.
+
+    Attributes:
+        came: Bytes that have come on it.
+        sent: Bytes that have been sent on it.
+        attempts: How many workers have died over what is in hand.
+        in_hand: What has come and has no answer yet.
+    """
+
+    came: int
+    sent: int
+    attempts: int
+    in_hand: bytes
+
+
 class Connections:
     """All connections of a worker, and what they share.
 
@@ -61,6 +84,7 @@ class Connections:
         application: Answers requests.
         clock: Tells the time.
         limits: What one connection may take.
+        hands: Where what is in hand stands.
         access: Where requests are written down, or nowhere.
     """
 
@@ -69,9 +93,13 @@ class Connections:
         application: Application,
         clock: Clock,
         limits: Limits,
+        hands: Hands,
         access: AccessLog | None = None,
     ) -> None:
         self.access = access
+        self.hands = hands
+        self.keeping: Keeping | None = None
+        self.repeated = 0
         self.application = application
         self.clock = clock
         self.limits = limits
@@ -85,6 +113,17 @@ class Connections:
     def __call__(self) -> Connection:
         """Make the protocol of a new connection."""
         return Connection(self)
+
+    async def adopt(self, connection: socket.socket, left: Left) -> None:
+        """Go on with a connection that another worker left.
+
+        Raises:
+            OSError: It has ended.
+        """
+        connection.setblocking(False)
+        self.repeated += bool(left.in_hand)
+        loop = asyncio.get_running_loop()
+        await loop.connect_accepted_socket(lambda: Connection(self, left), connection)
 
     def head_of(self, status: int, content_type: bytes) -> bytes:
         """Return the beginning of a response's head."""
@@ -111,10 +150,16 @@ class Connections:
             connection.abort()
 
 
-class Connection(asyncio.Protocol):
-    """One client's connection."""
+class Connection(asyncio.BufferedProtocol):
+    """One client's connection.
 
-    def __init__(self, shared: Connections) -> None:
+    Args:
+        shared: What it shares with the others.
+        left: Where another worker was with it, when that died.
+    """
+
+    def __init__(self, shared: Connections, left: Left | None = None) -> None:
+        self._left = left
         self._shared = shared
         self._limits = shared.limits
         self._monotonic = shared.clock.monotonic
@@ -129,22 +174,65 @@ class Connection(asyncio.Protocol):
         self._since = self._monotonic()
         self._patience = self._limits.head_seconds
         self._unread_since: float | None = None
+        self._hand: Hand | None = None
+        self._came = 0
+        self._sent = 0
+        self._midway = False
 
     # What the transport calls.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport  # type: ignore[assignment]
-        if len(self._shared.open) >= self._limits.connections:
+        hand = self._hand = self._shared.hands.take()
+        if hand is None or len(self._shared.open) >= self._limits.connections:
             self._refuse(503, "Too many connections.", (b"retry-after", b"1"))
             return
         self._shared.open.add(self)
+        descriptor = _descriptor(transport)
+        if self._shared.keeping is not None and descriptor is not None:
+            self._shared.keeping.opened(hand.place, descriptor)
+        if self._left is not None:
+            self._go_on(hand, self._left)
+            self._left = None
 
     def connection_lost(self, error: Exception | None) -> None:
         self._shared.open.discard(self)
         self._ended = True
         self._queue.clear()
+        if self._hand is not None:
+            if self._shared.keeping is not None:
+                self._shared.keeping.closed(self._hand.place)
+                _shut(self._transport)
+            self._hand.release()
+            self._hand = None
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, hint: int) -> memoryview:
+        if self._hand is None:
+            return memoryview(bytearray(1024))
+        if not (self._answering or self._midway or self._queue):
+            self._hand.begin(self._came, self._sent)
+        return self._hand.room()
+
+    def buffer_updated(self, count: int) -> None:
+        self._came += count
+        if self._hand is not None:
+            self._read(self._hand.came(count))
+
+    def _go_on(self, hand: Hand, left: Left) -> None:
+        """Go on where a worker that died was with this connection."""
+        self._came, self._sent = left.came, left.sent
+        hand.begin(left.came - len(left.in_hand), left.sent, left.attempts)
+        if left.attempts > _ATTEMPTS:
+            self._refuse(500, f"{left.attempts} workers have died over this request.")
+        at = 0
+        while at < len(left.in_hand) and not self._refused:
+            room = hand.room()
+            part = left.in_hand[at : at + len(room)]
+            room[: len(part)] = part
+            self._read(hand.came(len(part)))
+            at += len(part)
+
+    def _read(self, data: memoryview) -> None:
         if self._refused:
             return
         try:
@@ -171,6 +259,7 @@ class Connection(asyncio.Protocol):
     # What the parser calls.
 
     def on_message_begin(self) -> None:
+        self._midway = True
         self._reset()
         self._since = self._monotonic()
         self._patience = self._limits.head_seconds
@@ -204,7 +293,7 @@ class Connection(asyncio.Protocol):
         if length.isdigit() and int(length[:20]) > self._limits.body:
             self._too_large()
         elif b"expect" in headers and headers[b"expect"].lower() == b"100-continue":
-            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self._write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_body(self, body: bytes) -> None:
         if self._refused:
@@ -216,6 +305,7 @@ class Connection(asyncio.Protocol):
             self._body.append(body)
 
     def on_message_complete(self) -> None:
+        self._midway = False
         if self._refused:
             return
         keep = self._parser.should_keep_alive()
@@ -314,7 +404,10 @@ class Connection(asyncio.Protocol):
         keep = keep and not self._shared.closing
         if ACCEPT in request.headers:
             response = packed(response, request)
-        self._transport.write(self._bytes(response, keep=keep, empty=request.method == "HEAD"))
+        data = self._bytes(response, keep=keep, empty=request.method == "HEAD")
+        if self._hand is not None and not (self._queue or self._midway):
+            self._hand.answer(self._sent + len(data), last=not keep)
+        self._write(data)
         if not keep:
             self._transport.close()
         elif self._queue:
@@ -343,8 +436,33 @@ class Connection(asyncio.Protocol):
         self._refused = True
         self._shared.answered[status] += 1
         self._queue.clear()
-        self._transport.write(self._bytes(error_response(status, message, headers), keep=False))
+        data = self._bytes(error_response(status, message, headers), keep=False)
+        if self._hand is not None:
+            self._hand.answer(self._sent + len(data), last=True)
+        self._write(data)
         self._transport.close()
+
+    def _write(self, data: bytes) -> None:
+        self._sent += len(data)
+        self._transport.write(data)
+
+
+def _descriptor(transport: asyncio.BaseTransport) -> int | None:
+    """Return the descriptor of a connection from outside; other workers' are kept by nobody."""
+    found = transport.get_extra_info("socket")
+    if found is None or found.family == socket.AF_UNIX:
+        return None
+    descriptor: int = found.fileno()
+    return descriptor
+
+
+def _shut(transport: asyncio.BaseTransport) -> None:
+    """End a connection for the client too, though the keeper holds it for a moment longer."""
+    descriptor = _descriptor(transport)
+    if descriptor is None:
+        return
+    with suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as ended:
+        ended.shutdown(socket.SHUT_RDWR)
 
 
 _ONCE = frozenset({b"host", b"content-length", b"transfer-encoding"})

@@ -91,6 +91,12 @@ FAMILIES = (
         "counter",
         "Records that the prediction log lost, because they could not be written.",
     ),
+    Family("tidemill_worker_restarts_total", "counter", "Workers that died and were replaced."),
+    Family(
+        "tidemill_repeated_total",
+        "counter",
+        "Requests in the hands of a worker that died, which another has answered.",
+    ),
     Family("tidemill_rows_waiting", "gauge", "Rows in a worker's hands.", ("worker",)),
     Family("tidemill_connections", "gauge", "Open connections.", ("worker",)),
     Family(

@@ -29,13 +29,15 @@ from tidemill.core.ids import Ids
 from tidemill.serving.routes import read_routes
 from tidemill.serving.worker.access import AccessLog
 from tidemill.serving.worker.app import App
-from tidemill.serving.worker.connection import Connections, Limits
+from tidemill.serving.worker.connection import Connections, Left, Limits
 from tidemill.serving.worker.doors.common import Reception
 from tidemill.serving.worker.doors.labels import LabelDoor
 from tidemill.serving.worker.doors.oip import OpenInference
 from tidemill.serving.worker.doors.operations import Operations
 from tidemill.serving.worker.doors.scoring import Scoring
 from tidemill.serving.worker.figures import Figures
+from tidemill.serving.worker.hands import Hands
+from tidemill.serving.worker.keeping import Keeping, Orphan
 from tidemill.serving.worker.log import Log
 from tidemill.serving.worker.metrics import Metrics, Sample
 from tidemill.serving.worker.opening import Places
@@ -71,6 +73,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         head_seconds: How long a request's head may take.
         access_log: Where requests are written down, or nowhere.
         number: Its place among the workers of one port, by which metrics tell them apart.
+        restarted: Whether it takes the place of one that died.
+        keeper: A socket to the keeper of connections, where there is one.
+        hands: Memory for what is in hand, which the keeper can read.
     """
 
     routes: Path
@@ -90,6 +95,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     head_seconds: float = 10.0
     access_log: Path | None = None
     number: int = 0
+    restarted: bool = False
+    keeper: int | None = None
+    hands: int | None = None
 
 
 class Worker:
@@ -155,9 +163,13 @@ class Worker:
         limits = Limits(body=settings.max_body, head_seconds=settings.head_seconds)
         access = None if settings.access_log is None else AccessLog(settings.access_log, clock)
         self._access = access
-        self._connections = Connections(self.application, clock, limits, access)
+        memory = os.memfd_create("tidemill-hands") if settings.hands is None else settings.hands
+        hands = Hands(memory, limits.body + 2 * limits.head)
+        os.close(memory)
+        self._connections = Connections(self.application, clock, limits, hands, access)
         self._stamp: tuple[int, int, int] | None = None
         self._port = 0
+        self._helping: set[asyncio.Task[None]] = set()
 
     async def serve(self) -> None:
         """Serve until a signal to stop comes, then finish what is being answered."""
@@ -194,12 +206,32 @@ class Worker:
     async def _listen(self) -> list[asyncio.Server]:
         opened = _socket(self._settings)
         self._port = opened.getsockname()[1]
+        if self._settings.keeper is not None:
+            line = socket.socket(fileno=self._settings.keeper)
+            self._connections.keeping = Keeping(line, self._loop, self._adopt)
         servers = [await self._loop.create_server(self._connections, sock=opened, backlog=2048)]
         if self._settings.peers is not None:
             own = open_socket(self._settings.peers)
             servers.append(await self._loop.create_unix_server(self._connections, sock=own))
         self._say()
+        if self._connections.keeping is not None:
+            self._connections.keeping.ready()
         return servers
+
+    def _adopt(self, connection: socket.socket, orphan: Orphan, in_hand: bytes) -> None:
+        """Go on with a connection that another worker left."""
+        left = Left(orphan.came, orphan.sent, orphan.attempts, in_hand)
+
+        async def take_over() -> None:
+            try:
+                await self._connections.adopt(connection, left)
+            except OSError as error:
+                logger.warning("a connection could not be taken over: %s", error)
+                connection.close()
+
+        task = self._loop.create_task(take_over())
+        self._helping.add(task)
+        task.add_done_callback(self._helping.discard)
 
     async def _listen_grpc(self) -> Any:
         try:
@@ -253,6 +285,8 @@ class Worker:
             Sample("tidemill_rows_waiting", worker, self.plane.waiting),
             Sample("tidemill_connections", worker, len(self._connections.open)),
             Sample("tidemill_log_dropped_total", (), self.log.dropped),
+            Sample("tidemill_worker_restarts_total", (), int(self._settings.restarted)),
+            Sample("tidemill_repeated_total", (), self._connections.repeated),
             *(
                 Sample("tidemill_http_responses_total", (("status", str(status)),), count)
                 for status, count in self._connections.answered.items()
@@ -323,6 +357,9 @@ def parse(arguments: list[str]) -> Settings:
     add("--max-rows", type=int, default=200_000, help="in the worker's hands at once")
     add("--head-seconds", type=float, default=10.0, help="how long a request's head may take")
     add("--number", type=int, default=0, help="its place among the workers of one port")
+    add("--restarted", action="store_true", help="it takes the place of one that died")
+    add("--keeper-fd", type=int, help="a socket to the keeper of connections")
+    add("--hands-fd", type=int, help="memory that the keeper reads")
     add("--access-log", type=Path, help="a file with a line of JSON for each request")
     given = parser.parse_args(arguments)
     if given.host not in _LOOPBACK and not given.allow_host:
@@ -348,6 +385,9 @@ def parse(arguments: list[str]) -> Settings:
         head_seconds=given.head_seconds,
         access_log=given.access_log,
         number=given.number,
+        restarted=given.restarted,
+        keeper=given.keeper_fd,
+        hands=given.hands_fd,
     )
 
 
