@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -23,6 +24,8 @@ from tidemill.core.contract import Column, Contract
 from tidemill.models.packing import pack
 from tidemill.serving.routes import EndpointRoutes, RouteTable, RouteTarget, write_routes
 
+# Programs that other interpreters run.
+collect_ignore = ["clients"]
 NUMBERS = ("a", "b", "c")
 MOMENT = datetime(2013, 1, 31, tzinfo=UTC)
 
@@ -192,6 +195,14 @@ class RunningWorker:
         self.process.terminate()
         self.process.wait(20)
         self.errors.close()
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 def tensors(**columns: list[Any]) -> list[dict[str, Any]]:

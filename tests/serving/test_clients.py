@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 import pytest
-from tests.serving.conftest import RunningWorker, table, target
+from tests.serving.conftest import RunningWorker, free_port, table, target
 
 from tidemill.predictions.reader import read_predictions
 from tidemill.serving.routes import write_routes
@@ -27,9 +26,7 @@ TYPES = {"a": "FP64", "b": "FP32", "c": "INT64"}
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory, bundles: Path) -> Iterator[tuple[Any, int]]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     folder = tmp_path_factory.mktemp("both")
     write_routes(
         folder / "routes.json",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -66,7 +67,7 @@ def read_body(kind: str, body: bytes) -> Form:
         HttpError: It is not what its content type says, or of a type that is not known.
     """
     if kind == JSON:
-        return _form(decode(_DECODER, body))
+        return _form(_content(body))
     if kind == CSV:
         return Form("csv", _csv(body))
     if kind in PARQUET:
@@ -85,6 +86,28 @@ def rows_of(form: Form, version: Version) -> Rows:
     """
     inputs = version.inputs
     return inputs.rows(_COLUMNS[form.name](form.content, inputs))
+
+
+def _content(body: bytes) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = decode(_DECODER, body)
+    except HttpError:
+        lenient = _with_nan(body)
+        if lenient is None:
+            raise
+        return lenient
+    return found
+
+
+def _with_nan(body: bytes) -> dict[str, Any] | None:
+    """Read NaN as null, since MLflow's own client writes missing values so; nothing else."""
+    if b"NaN" not in body or b"Infinity" in body:
+        return None
+    try:
+        found = json.loads(body, parse_constant=lambda _: None)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def _form(content: dict[str, Any]) -> Form:

@@ -21,7 +21,12 @@ from tidemill.models.errors import InvalidInput
 from tidemill.models.inputs import Values
 from tidemill.serving.worker.rows import Inputs, Rows
 
-MATRIX_NAMES = frozenset({"x", "input", "inputs", "input-0", "input_0", "predict"})
+MATRIX_NAMES = frozenset(
+    {
+        *("x", "input", "inputs", "predict"),
+        *("input-0", "input-1", "input_0", "input0", "input__0"),
+    }
+)
 """Names under which a model without text takes all of its columns as one tensor."""
 _INTEGERS: dict[str, Any] = {
     "INT8": Annotated[int, Meta(ge=-(2**7), lt=2**7)],
