@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import polars as pl
 
-from tidemill.predictions.reader import latest_predictions
+from tidemill.predictions.finding import latest_predictions
 
 from .conftest import Tidemill, table
 

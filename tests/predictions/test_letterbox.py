@@ -14,13 +14,9 @@ from hypothesis import strategies as st
 
 from tidemill.core.ids import Ids
 from tidemill.predictions.errors import PredictionNotFound
+from tidemill.predictions.finding import find_prediction, latest_predictions
 from tidemill.predictions.frames import frame, read_frames
-from tidemill.predictions.reader import (
-    find_prediction,
-    latest_predictions,
-    read_labels,
-    read_predictions,
-)
+from tidemill.predictions.reader import read_labels, read_predictions
 from tidemill.predictions.records import LabelRecord, LabelRow, PredictionRecord
 from tidemill.predictions.writer import RecordWriter, labels_folder, predictions_folder
 

@@ -265,8 +265,8 @@ def test_a_client_that_leaves_half_way_disturbs_nobody(worker: RunningWorker) ->
 def test_a_full_log_stops_no_prediction(tmp_path: Path, start: Start) -> None:
     worker = start(table(1, e=target(1, "one")))
     # A file where the folder should be: every write fails, as on a full disk.
-    worker.predictions.mkdir(parents=True, exist_ok=True)
-    (worker.predictions / "e").write_text("")
+    for kind in ("predictions", "labels"):
+        (worker.predictions / "e" / kind).write_text("")
     assert worker.infer(**ROW).status_code == 200
     deadline = time.monotonic() + 10
     while worker.http.get("/health").json()["log"]["dropped"] == 0:

@@ -33,7 +33,8 @@ from tidemill.demo.report import Observed, Story, render
 from tidemill.home import Home
 from tidemill.loop.records import Decision
 from tidemill.monitoring.events import FindingRaised
-from tidemill.predictions.reader import latest_predictions, read_predictions
+from tidemill.predictions.finding import latest_predictions
+from tidemill.predictions.reader import read_predictions
 
 MODEL = ENDPOINT
 FIRST, LAST = date(2013, 2, 1), date(2013, 12, 31)

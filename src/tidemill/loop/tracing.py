@@ -16,7 +16,7 @@ from tidemill.datasets.service import Datasets
 from tidemill.journal.service import Journal
 from tidemill.loop.events import Decided
 from tidemill.loop.records import Link, Trace
-from tidemill.predictions.reader import Found, find_prediction
+from tidemill.predictions.finding import Found, find_prediction
 from tidemill.registry.records import ModelVersion
 from tidemill.registry.service import Registry
 from tidemill.serving.events import Deployed, RolloutMoved

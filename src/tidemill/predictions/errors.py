@@ -15,3 +15,15 @@ class PredictionNotFound(PredictionsError, NotFound):
 
 class LogStopped(PredictionsError, Busy):
     """Records cannot be written, for example because the disk is full."""
+
+
+class PredictionNotLogged(PredictionNotFound):
+    """The prediction was made, and sampling left it out of the log."""
+
+
+class CompactionRunning(PredictionsError, Busy):
+    """Another process compacts the same log."""
+
+
+class DamagedArchive(PredictionsError):
+    """A Parquet file is not what was written."""

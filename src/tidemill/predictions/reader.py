@@ -1,22 +1,40 @@
-"""Reads the letterbox as frames of rows, from where the reader was before."""
+"""Reads the letterbox as one log, whatever was compacted of it: from where a reader was, or by id.
+
+Segments and Parquet files are read while they are held still, so that a row is met once: in its
+segment, or in its file.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import gc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 
-from tidemill.core.errors import nearest
-from tidemill.predictions.errors import PredictionNotFound
+from tidemill.predictions import archive
 from tidemill.predictions.frames import read_frames
+from tidemill.predictions.packing import unpacked
 from tidemill.predictions.records import Cursor, LabelRecord, PredictionRecord
-from tidemill.predictions.writer import labels_folder, predictions_folder
+from tidemill.predictions.segments import Kind, held_still, segments
+from tidemill.predictions.tables import FEATURE as FEATURE
+from tidemill.predictions.tables import (
+    Placed,
+    chunks,
+    label_table,
+    prediction_table,
+)
+from tidemill.predictions.values import Types, merged
 
-_PREDICTION = msgspec.msgpack.Decoder(PredictionRecord)
-_LABEL = msgspec.msgpack.Decoder(LabelRecord)
+_DECODERS: dict[Kind, msgspec.msgpack.Decoder[Any]] = {
+    "predictions": msgspec.msgpack.Decoder(PredictionRecord, ext_hook=unpacked),
+    "labels": msgspec.msgpack.Decoder(LabelRecord),
+}
 META = (
     "id",
     "time",
@@ -26,26 +44,31 @@ META = (
     "request_id",
     "latency_us",
     "status",
+    "weight",
     "prediction",
     "score",
 )
 """The columns of `read_predictions` that are not features; features are prefixed."""
-FEATURE = "feature."
-_LABEL_SCHEMA = ("arrived", "time", "prediction_id", "key", "label")
-
-
-class Found(msgspec.Struct, frozen=True, kw_only=True):
-    """One row of one record, as tracing shows it."""
-
-    id: str
-    endpoint: str
-    record: PredictionRecord
-    row: int
-
-    @property
-    def features(self) -> dict[str, Any]:
-        """The values that the model saw."""
-        return {name: values[self.row] for name, values in self.record.features.items()}
+_TYPES: dict[str, Any] = {
+    "id": pl.String,
+    "time": pl.Int64,
+    "version": pl.Int64,
+    "role": pl.String,
+    "key": pl.String,
+    "request_id": pl.String,
+    "latency_us": pl.Int64,
+    "status": pl.String,
+    "weight": pl.Float64,
+    "prediction": pl.Null,
+    "score": pl.Null,
+}
+_LABEL_TYPES: dict[str, Any] = {
+    "arrived": pl.Int64,
+    "time": pl.Int64,
+    "prediction_id": pl.String,
+    "key": pl.String,
+    "label": pl.Null,
+}
 
 
 def read_predictions(
@@ -55,24 +78,20 @@ def read_predictions(
 
     Returns:
         Columns `id`, `time` (microseconds since 1970), `version`, `role`, `key`, `request_id`,
-        `latency_us`, `status`, `prediction`, `score` (binary: P(positive); multiclass: a list;
-        regression: null), and `feature.NAME` for every feature.
+        `latency_us`, `status`, `weight`, `prediction`, `score` (binary: P(positive); multiclass: a
+        list; regression: null), and `feature.NAME` for every feature.
     """
-    columns: dict[str, list[Any]] = {name: [] for name in META}
-    features: dict[str, list[Any]] = {}
-    rows = 0
-    records, cursor = _records(predictions_folder(root, endpoint), cursor)
-    decoded = sorted((_PREDICTION.decode(r) for r in records), key=lambda r: (r.time, r.ids[:1]))
-    for record in decoded:
-        count = len(record.ids)
-        _extend(columns, record, count)
-        for name in record.features.keys() - features.keys():
-            features[name] = [None] * rows
-        for name, values in features.items():
-            values.extend(record.features.get(name, [None] * count))
-        rows += count
-    series = {**columns, **{FEATURE + name: v for name, v in features.items()}}
-    return pl.DataFrame([_series(n, v) for n, v in series.items()]), cursor
+    found, cursor = _since(root, endpoint, "predictions", cursor)
+    if found.is_empty():
+        return pl.DataFrame(schema=_TYPES), cursor
+    many = "scores" if found["scores"].null_count() < found.height else "score"
+    found = found.sort("time", "id", maintain_order=True)
+    features = sorted(c for c in found.columns if c.startswith(FEATURE))
+    found = found.with_columns(
+        pl.col("time").dt.epoch("us"),
+        score=pl.col(many) if found[many].null_count() < found.height else pl.lit(None),
+    )
+    return found.select(*META, *features), cursor
 
 
 def read_labels(
@@ -83,95 +102,129 @@ def read_labels(
     Returns:
         Columns `arrived` and `time` (microseconds since 1970), `prediction_id`, `key`, `label`.
     """
-    columns: dict[str, list[Any]] = {name: [] for name in _LABEL_SCHEMA}
-    records, cursor = _records(labels_folder(root, endpoint), cursor)
-    for record in sorted((_LABEL.decode(r) for r in records), key=lambda r: r.arrived):
-        columns["arrived"].extend([record.arrived] * len(record.rows))
-        for row in record.rows:
-            columns["time"].append(row.time)
-            columns["prediction_id"].append(row.prediction_id)
-            columns["key"].append(row.key)
-            columns["label"].append(row.label)
-    return pl.DataFrame([_series(n, v) for n, v in columns.items()]), cursor
-
-
-def find_prediction(root: Path, identifier: str) -> Found:
-    """Return the prediction of that id, whichever endpoint answered.
-
-    Raises:
-        PredictionNotFound: There is none.
-    """
-    endpoints = sorted(p.name for p in root.iterdir() if p.is_dir()) if root.is_dir() else []
-    for endpoint in endpoints:
-        folder = predictions_folder(root, endpoint)
-        for path in reversed(_segments(folder)):
-            for _, payload in read_frames(path):
-                if identifier.encode() in payload:
-                    record = _PREDICTION.decode(payload)
-                    if identifier in record.ids:
-                        row = record.ids.index(identifier)
-                        return Found(id=identifier, endpoint=endpoint, record=record, row=row)
-    raise PredictionNotFound(
-        f"There is no prediction {identifier!r}.",
-        expected="an id of 32 hexadecimal digits, as responses carry it",
-        hint=f"Endpoints with predictions: {nearest('', endpoints)}.",
+    found, cursor = _since(root, endpoint, "labels", cursor)
+    if found.is_empty():
+        return pl.DataFrame(schema=_LABEL_TYPES), cursor
+    ordered = found.sort("arrival", "segment", "position", "row").with_columns(
+        pl.col("time").dt.epoch("us"), arrived=pl.col("arrival").dt.epoch("us")
     )
+    return ordered.select(*_LABEL_TYPES), cursor
 
 
-def latest_predictions(root: Path, endpoint: str, count: int = 10) -> list[str]:
-    """Return the ids of the newest predictions, newest first."""
-    found: list[str] = []
-    for path in reversed(_segments(predictions_folder(root, endpoint))):
-        ids = [i for _, p in read_frames(path) for i in _PREDICTION.decode(p).ids]
-        found.extend(reversed(ids))
-        if len(found) >= count:
-            break
-    return found[:count]
+def records_of(path: Path, kind: Kind, offset: int = 0) -> Iterator[Placed]:
+    """Go through the records of a segment; those that say nothing sensible are passed over."""
+    decoder = _DECODERS[kind]
+    for end, payload in read_frames(path, offset):
+        record = decoded(decoder, payload)
+        if record is not None:
+            yield Placed(path.stem, end, record)
 
 
-def _records(folder: Path, cursor: Cursor | None) -> tuple[Iterator[bytes], Cursor]:
-    offsets = dict(cursor.offsets) if cursor else {}
-    payloads: list[bytes] = []
-    for path in _segments(folder):
-        for end, payload in read_frames(path, offsets.get(path.name, 0)):
-            offsets[path.name] = end
-            payloads.append(payload)
-    return iter(payloads), Cursor(offsets)
+def decoder_of(kind: Kind) -> msgspec.msgpack.Decoder[Any]:
+    """Return what reads a record's payload."""
+    return _DECODERS[kind]
 
 
-def _segments(folder: Path) -> list[Path]:
-    return sorted(folder.glob("*.log"))
+def decoded(decoder: msgspec.msgpack.Decoder[Any], payload: bytes) -> Any:
+    """Return the record that a payload says, or nothing."""
+    try:
+        return decoder.decode(payload)
+    except (msgspec.DecodeError, ValueError, TypeError):
+        return None
 
 
-def _extend(columns: dict[str, list[Any]], record: PredictionRecord, count: int) -> None:
-    for name, value in (
-        ("time", record.time),
-        ("version", record.version),
-        ("role", record.role),
-        ("request_id", record.request_id),
-        ("latency_us", record.latency_us),
-        ("status", record.status),
-    ):
-        columns[name].extend([value] * count)
-    columns["id"].extend(record.ids)
-    columns["key"].extend(record.keys or [None] * count)
-    columns["prediction"].extend(record.predictions or [None] * count)
-    columns["score"].extend(record.scores or [None] * count)
+def table_of(
+    root: Path, endpoint: str, kind: Kind, placed: Iterator[Placed], types: Types
+) -> pa.Table | None:
+    """Return records as a table; nothing where there are none."""
+    known = archive.hints(root, endpoint)
+    with _no_collection():
+        tables = [
+            prediction_table(part, endpoint, types, known)
+            if kind == "predictions"
+            else label_table(part, endpoint, types)
+            for part in chunks(placed)
+        ]
+    return pa.concat_tables(tables, promote_options="default") if tables else None
 
 
-_TYPES: dict[str, Any] = {
-    "id": pl.String,
-    "time": pl.Int64,
-    "version": pl.Int64,
-    "role": pl.String,
-    "key": pl.String,
-    "request_id": pl.String,
-    "latency_us": pl.Int64,
-    "status": pl.String,
-    "arrived": pl.Int64,
-    "prediction_id": pl.String,
-}
+def hot(root: Path, endpoint: str, kind: Kind, offsets: dict[str, int]) -> pl.DataFrame | None:
+    """Return what stands in segments behind some offsets, and move these; hold the endpoint still.
+
+    Args:
+        root: The root of the letterbox.
+        endpoint: Whose.
+        kind: Which of its tables.
+        offsets: How far each segment was read; segments that are gone are taken out.
+    """
+    progress = archive.read_progress(root, endpoint, kind)
+    gone = archive.superseded(progress)
+    paths = [p for p in segments(root, endpoint, kind) if p.name not in gone]
+    for name in offsets.keys() - {p.name for p in paths}:
+        del offsets[name]
+
+    def placed() -> Iterator[Placed]:
+        for path in paths:
+            for found in records_of(path, kind, offsets.get(path.name, 0)):
+                offsets[path.name] = found.position
+                yield found
+
+    table = table_of(root, endpoint, kind, placed(), dict(progress.types))
+    return None if table is None else _framed(table)
 
 
-def _series(name: str, values: list[Any]) -> pl.Series:
-    return pl.Series(name, values, dtype=_TYPES.get(name), strict=False)
+def _since(
+    root: Path, endpoint: str, kind: Kind, cursor: Cursor | None
+) -> tuple[pl.DataFrame, Cursor]:
+    cursor = cursor or Cursor()
+    if not (root / endpoint).is_dir():
+        return pl.DataFrame(), cursor
+    offsets = dict(cursor.offsets)
+    with held_still(root, endpoint):
+        unit = archive.read_progress(root, endpoint, kind).unit
+        files = [f for f in archive.archived(root, endpoint, kind) if f.unit > cursor.compacted]
+        frames = [_unread(f.path, offsets) for f in files]
+        live = hot(root, endpoint, kind, offsets)
+    frames += [] if live is None else [live]
+    frames = [f for f in frames if not f.is_empty()]
+    if not frames:
+        return pl.DataFrame(), Cursor(offsets, unit)
+    return merged(pl.concat(frames, how="diagonal_relaxed")), Cursor(offsets, unit)
+
+
+def _unread(path: Path, offsets: dict[str, int]) -> pl.DataFrame:
+    """Return the rows of a file that were not read when they stood in their segments."""
+    sizes = archive.segments_of(path)
+    read = {name: at for name, at in offsets.items() if name in sizes}
+    if read and all(read.get(name, 0) >= size for name, size in sizes.items()):
+        return pl.DataFrame()
+    frame = _framed(pq.read_table(path))
+    if not read:
+        return frame
+    known = pl.DataFrame(
+        {"segment": [n.removesuffix(".log") for n in read], "_read": list(read.values())}
+    )
+    joined = frame.join(known, on="segment", how="left", maintain_order="left")
+    unread = pl.col("_read").is_null() | (pl.col("position") > pl.col("_read"))
+    return joined.filter(unread).drop("_read")
+
+
+@contextlib.contextmanager
+def _no_collection() -> Iterator[None]:
+    """Keep the collector from going through millions of values again and again.
+
+    None of them is in a circle, and reading is three times as fast for it.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _framed(table: pa.Table) -> pl.DataFrame:
+    frame = pl.from_arrow(table)
+    assert isinstance(frame, pl.DataFrame)
+    return frame

@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from tidemill.core.contract import ColumnType
+
 Role = Literal["champion", "canary", "shadow", "standby"]
 Status = Literal["ok", "error"]
 Label = bool | int | float | str
@@ -24,9 +26,15 @@ class PredictionRecord(msgspec.Struct, frozen=True, array_like=True):
         status: Whether it was answered.
         ids: The prediction's id, one a row.
         keys: The row's key, where the request had the contract's key column.
-        features: By column, one value a row.
+        features: By column, one value a row: a list, or an array of numbers, which is written as
+            it lies in memory; lists when they are read. So are predictions and scores.
         predictions: One a row.
         scores: Binary: P(positive), one a row. Multiclass: probabilities, one list a row.
+        arrived: When it came by the worker's own clock; 0 where that is `time`, which a replay may
+            set by a header.
+        weight: How many requests it stands for: 10 where one in ten is logged.
+        trace: The W3C trace that the request belongs to.
+        redacted: Columns that reach the log only hashed or cut, by name, one value a row.
     """
 
     time: int
@@ -38,9 +46,29 @@ class PredictionRecord(msgspec.Struct, frozen=True, array_like=True):
     status: Status
     ids: list[str]
     keys: list[str | None] | None
-    features: dict[str, list[Any]]
-    predictions: list[Any]
-    scores: list[Any] | None
+    features: dict[str, Any]
+    predictions: Any
+    scores: Any
+    arrived: int = 0
+    weight: float = 1.0
+    trace: str = ""
+    redacted: dict[str, list[Any]] = {}
+
+
+class Described(msgspec.Struct, frozen=True, kw_only=True):
+    """The types of a version's columns, by its contract; written once, beside the log.
+
+    Attributes:
+        model: The model's name.
+        version: Its number.
+        features: The type of every feature.
+        prediction: The type of what it answers.
+    """
+
+    model: str
+    version: int
+    features: dict[str, ColumnType]
+    prediction: ColumnType | None = None
 
 
 class LabelRow(msgspec.Struct, frozen=True, array_like=True):
@@ -76,6 +104,9 @@ class Cursor(msgspec.Struct, frozen=True):
 
     Attributes:
         offsets: For each segment, the bytes that were read.
+        compacted: The newest unit of Parquet files that was read; what it holds of a segment in
+            `offsets` was read up to there before.
     """
 
     offsets: dict[str, int] = {}
+    compacted: int = 0

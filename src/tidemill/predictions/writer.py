@@ -1,85 +1,136 @@
 """Appends records to segments; one writer a process, so that processes never share a file.
 
-Part of the hot path. `append` only puts the record into memory; a thread writes and syncs what
-has gathered, at most `interval` seconds later. In `durable` mode a caller waits for that.
+Part of the hot path. `append` only puts the record into memory; a thread writes and syncs what has
+gathered, at most `interval` seconds later, in one commit. In `durable` mode an answer waits for
+that.
 """
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import threading
+from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from tidemill.core.clock import Clock, SystemClock
 from tidemill.core.ids import Ids
 from tidemill.predictions.errors import LogStopped
 from tidemill.predictions.frames import frame
+from tidemill.predictions.packing import packed
+from tidemill.predictions.segments import sync_folder
 
 INTERVAL = 0.05
 SEGMENT_BYTES = 64 << 20
+SEGMENT_SECONDS = 3600.0
 WAITING_BYTES = 64 << 20
+_EARLY_BYTES = 1 << 20
+_REMEMBERED = 1000
+_TIMEOUT = 30.0
+Settled = Callable[[LogStopped | None], None]
 
 
 class RecordWriter:
     """Writes framed records into numbered segments of a folder.
 
+    A segment is locked for as long as it is written; who gets the lock knows that it is sealed,
+    whichever way the writer ended.
+
     Args:
         folder: Where to; made if it is missing.
         ids: Name the segments, so that they sort by time and never clash.
         interval: How long a record may wait for its sync, in seconds.
+        segment_seconds: How long a segment is written before the next is begun.
+        clock: Tells how old a segment is.
     """
 
-    def __init__(self, folder: Path, ids: Ids, *, interval: float = INTERVAL) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        ids: Ids,
+        *,
+        interval: float = INTERVAL,
+        segment_seconds: float = SEGMENT_SECONDS,
+        clock: Clock | None = None,
+    ) -> None:
         self._folder = folder
         self._ids = ids
         self._interval = interval
-        self._encoder = msgspec.msgpack.Encoder()
+        self._seconds = segment_seconds
+        self._clock = clock or SystemClock()
+        self._encoder = msgspec.msgpack.Encoder(enc_hook=packed)
         self._ready = threading.Condition()
         self._waiting: list[bytes] = []
         self._waiting_bytes = 0
+        self._asking: list[tuple[int, Settled]] = []
         self._appended = 0
-        self._durable = 0
+        self._settled = 0
+        self._lost: deque[tuple[int, int, str]] = deque(maxlen=_REMEMBERED)
         self._closed = False
-        self._failure: OSError | None = None
+        self._path = folder
         self._descriptor: int | None = None
         self._written = 0
+        self._begun = 0.0
         self.dropped = 0
+        self.failing = ""
+        """Why the last commit was lost; empty where it was not."""
+        self.commit_seconds = 0.0
+        """How long the last commit took."""
         self._thread = threading.Thread(target=self._run, name="tidemill-log", daemon=True)
         self._thread.start()
 
     def append(self, record: Any) -> int:
-        """Take a record and return its number; never waits, drops and counts under overload."""
+        """Take a record and return its number; never waits.
+
+        Under overload the record is dropped and counted, and there is no number: 0.
+        """
         data = frame(self._encoder.encode(record))
         with self._ready:
             if self._waiting_bytes + len(data) > WAITING_BYTES:
                 self.dropped += 1
-                return self._appended
+                return 0
             self._waiting.append(data)
             self._waiting_bytes += len(data)
             self._appended += 1
-            if self._waiting_bytes > 1 << 20:
+            if self._waiting_bytes > _EARLY_BYTES:
                 self._ready.notify_all()
             return self._appended
 
-    def flush(self, timeout: float = 30.0) -> None:
+    def when_durable(self, number: int, settled: Settled) -> None:
+        """Have it said, from the writer's thread, when a record is on disk, or why it never will.
+
+        However many wait, one sync answers them all.
+
+        Args:
+            number: What `append` returned.
+            settled: Is called once, with nothing where the record is on disk.
+        """
+        with self._ready:
+            if self._settled < number:
+                self._asking.append((number, settled))
+                self._ready.notify_all()
+                return
+        settled(self._failure_of(number))
+
+    def flush(self, timeout: float = _TIMEOUT) -> None:
         """Return when everything appended so far is on disk.
 
         Raises:
-            LogStopped: It could not be written.
+            LogStopped: Some of it could not be written, or nothing could lately.
         """
         with self._ready:
-            target = self._appended
+            first, number = self._settled + 1, self._appended
             self._ready.notify_all()
-            done = self._ready.wait_for(
-                lambda: self._durable >= target or self._failure is not None, timeout
-            )
-            if self._failure is not None or not done:
-                raise LogStopped(
-                    f"The log in {self._folder} cannot be written: {self._failure or 'time out'}.",
-                    hint="Predictions go on; free some space and the log goes on too.",
-                )
+            if not self._ready.wait_for(lambda: self._settled >= number, timeout):
+                raise self._stopped("time out")
+            lost = next((why for _, last, why in self._lost if last >= first), self.failing)
+        if lost:
+            raise self._stopped(lost)
 
     def close(self) -> None:
         """Write what is waiting and stop."""
@@ -91,61 +142,90 @@ class RecordWriter:
     def _run(self) -> None:
         while True:
             with self._ready:
-                self._ready.wait(self._interval)
+                if not self._asking and not self._closed:
+                    self._ready.wait(self._interval)
                 waiting, self._waiting = self._waiting, []
                 self._waiting_bytes = 0
                 number, closed = self._appended, self._closed
             if waiting:
-                self._save(waiting)
+                self._commit(waiting)
             with self._ready:
-                self._durable = number
+                if waiting and self.failing:
+                    self._lost.append((self._settled + 1, number, self.failing))
+                self._settled = number
+                asking = [a for a in self._asking if a[0] <= number]
+                self._asking = [a for a in self._asking if a[0] > number]
                 self._ready.notify_all()
+            for asked, settled in asking:
+                settled(self._failure_of(asked))
             if closed:
                 break
-        if self._descriptor is not None:
-            os.close(self._descriptor)
+            if self._descriptor is not None and self._is_old():
+                self._seal()
+        self._seal()
 
-    def _save(self, waiting: list[bytes]) -> None:
+    def _commit(self, waiting: list[bytes]) -> None:
         data = b"".join(waiting)
+        begun = self._clock.monotonic()
         try:
             descriptor = self._segment()
             _write_all(descriptor, data)
             os.fdatasync(descriptor)
         except OSError as error:
-            self._failure = error
+            self.failing = f"{error.strerror or error}"
             self.dropped += len(waiting)
-            self._abandon()
+            self._give_up()
         else:
-            self._failure = None
+            self.failing = ""
             self._written += len(data)
+        self.commit_seconds = self._clock.monotonic() - begun
 
     def _segment(self) -> int:
         if self._descriptor is not None and self._written < SEGMENT_BYTES:
             return self._descriptor
-        self._abandon()
+        self._seal()
         self._folder.mkdir(parents=True, exist_ok=True)
-        path = self._folder / f"{self._ids.new()}.log"
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
-        self._descriptor = os.open(path, flags, 0o600)
+        descriptor = None
+        while descriptor is None:
+            self._path = self._folder / f"{self._ids.new()}.log"
+            descriptor = _begun(self._path)
+        self._descriptor = descriptor
         self._written = 0
-        folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-        return self._descriptor
+        self._begun = self._clock.monotonic()
+        sync_folder(self._folder)
+        return descriptor
 
-    def _abandon(self) -> None:
-        """Leave the segment: after a failed sync nothing is known of its tail."""
+    def _is_old(self) -> bool:
+        return self._clock.monotonic() - self._begun > self._seconds
+
+    def _seal(self) -> None:
+        """Leave the segment; the lock goes with it."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
 
+    def _give_up(self) -> None:
+        """Leave a segment whose tail may be anything: cut it off, and leave no empty file."""
+        if self._descriptor is None:
+            return
+        with contextlib.suppress(OSError):
+            os.ftruncate(self._descriptor, self._written)
+            if self._written == 0:
+                self._path.unlink()
+        self._seal()
 
-def _write_all(descriptor: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]
+    def _failure_of(self, number: int) -> LogStopped | None:
+        if number == 0:
+            return self._stopped("too much is waiting to be written")
+        with self._ready:
+            lost = [why for first, last, why in self._lost if first <= number <= last]
+        return self._stopped(lost[0]) if lost else None
+
+    def _stopped(self, why: str) -> LogStopped:
+        return LogStopped(
+            f"The log in {self._folder} cannot be written: {why}.",
+            hint="Predictions go on; free some space and the log goes on too.",
+        )
 
 
 def predictions_folder(root: Path, endpoint: str) -> Path:
@@ -156,3 +236,21 @@ def predictions_folder(root: Path, endpoint: str) -> Path:
 def labels_folder(root: Path, endpoint: str) -> Path:
     """Return where an endpoint's labels lie."""
     return root / endpoint / "labels"
+
+
+def _begun(path: Path) -> int | None:
+    """Return a new segment, locked; nothing where a compactor was quicker to lock it."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
+    descriptor = os.open(path, flags, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]

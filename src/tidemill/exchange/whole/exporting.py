@@ -17,7 +17,9 @@ from tidemill.exchange.whole import layout
 from tidemill.exchange.whole.layout import Manifest
 from tidemill.exchange.whole.naming import name_files
 from tidemill.exchange.whole.tables import table_file, write_table
+from tidemill.predictions.compaction import tidy
 from tidemill.predictions.reader import META, read_labels, read_predictions
+from tidemill.predictions.segments import KINDS, endpoints, files_of, held_still
 from tidemill.storage.blobs.errors import BlobDamaged
 from tidemill.storage.blobs.protocol import BlobStore
 from tidemill.storage.db.engine import Database
@@ -127,8 +129,12 @@ class Exporter:
     def _write_predictions(self, part: Path) -> None:
         """Copy the letterbox as it is, for workers and monitor, and write it as Parquet."""
         target = part / layout.PREDICTIONS
-        for path in sorted(self._predictions.glob("*/*/*.log")):
-            _copy(path, target / path.relative_to(self._predictions))
+        for endpoint in endpoints(self._predictions):
+            for kind in KINDS:
+                tidy(self._predictions, endpoint, kind)
+            with held_still(self._predictions, endpoint):
+                for path in files_of(self._predictions, endpoint):
+                    _copy(path, target / path.relative_to(self._predictions))
         for folder in sorted(target.iterdir()) if target.is_dir() else []:
             predictions, _ = read_predictions(target, folder.name)
             labels, _ = read_labels(target, folder.name)

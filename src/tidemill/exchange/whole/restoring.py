@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -18,6 +18,7 @@ from tidemill.exchange.errors import BadSource, HomeNotEmpty, SourceNotFound
 from tidemill.exchange.whole import layout
 from tidemill.exchange.whole.layout import Manifest
 from tidemill.exchange.whole.tables import is_empty, read_table, table_file
+from tidemill.predictions.segments import endpoints, files_of
 from tidemill.storage.blobs.protocol import BlobStore
 from tidemill.storage.db.engine import Database
 from tidemill.storage.db.migration import heads
@@ -68,8 +69,11 @@ class Restorer:
         with self._db.read() as connection:
             self._require_empty(connection)
         self._take_blobs(folder, manifest, on_progress)
-        self._take_logs(folder / layout.PREDICTIONS, self._predictions)
-        self._take_logs(folder / layout.LOGS, self._runs)
+        letterbox = folder / layout.PREDICTIONS
+        for endpoint in endpoints(letterbox):
+            _take_files(files_of(letterbox, endpoint), letterbox, self._predictions)
+        logs = folder / layout.LOGS
+        _take_files(sorted(logs.glob("*/*/*.log")), logs, self._runs)
         self._db.write(lambda c: self._take_rows(c, folder, manifest))
         return manifest
 
@@ -98,15 +102,6 @@ class Restorer:
                 )
             if on_progress is not None:
                 on_progress(done, len(names))
-
-    def _take_logs(self, source: Path, target: Path) -> None:
-        for path in sorted(source.glob("*/*/*.log")):
-            parts = path.relative_to(source).parts
-            if path.is_symlink() or not all(map(_PART.fullmatch, parts)):
-                raise BadSource(f"{path} cannot be a log of a home.", expected="a plain file")
-            place = target.joinpath(*parts)
-            place.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, place)
 
     def _take_rows(self, connection: Connection, folder: Path, manifest: Manifest) -> None:
         self._require_empty(connection)
@@ -148,6 +143,16 @@ def read_manifest(folder: Path) -> Manifest:
             hint="Import it with that version, then open the home with this one.",
         )
     return manifest
+
+
+def _take_files(paths: Iterable[Path], source: Path, target: Path) -> None:
+    for path in paths:
+        parts = path.relative_to(source).parts
+        if path.is_symlink() or not all(map(_PART.fullmatch, parts)):
+            raise BadSource(f"{path} cannot be a log of a home.", expected="a plain file")
+        place = target.joinpath(*parts)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, place)
 
 
 def _blobs(folder: Path) -> list[tuple[str, Path]]:

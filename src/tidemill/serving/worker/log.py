@@ -4,10 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from tidemill.core.ids import Ids
-from tidemill.predictions.records import LabelRecord, LabelRow, PredictionRecord
-from tidemill.predictions.writer import RecordWriter, labels_folder, predictions_folder
+from tidemill.predictions.description import describe
+from tidemill.predictions.records import Described, LabelRecord, LabelRow, PredictionRecord
+from tidemill.predictions.writer import (
+    RecordWriter,
+    Settled,
+    labels_folder,
+    predictions_folder,
+)
+
+
+class Receipt(NamedTuple):
+    """What a record was taken by, and its number there."""
+
+    writer: RecordWriter
+    number: int
+
+    def when_durable(self, settled: Settled) -> None:
+        """Have it said when the record is on disk, or why it never will be."""
+        self.writer.when_durable(self.number, settled)
 
 
 class Log:
@@ -29,14 +47,18 @@ class Log:
         """How many records were lost."""
         return sum(w.dropped for w in (*self._predictions.values(), *self._labels.values()))
 
-    def prediction(self, endpoint: str, record: PredictionRecord) -> RecordWriter:
+    def prediction(self, endpoint: str, record: PredictionRecord) -> Receipt:
         """Take one answered request; never waits."""
         writer = self._predictions.get(endpoint)
         if writer is None:
             folder = predictions_folder(self._folder, endpoint)
             writer = self._predictions[endpoint] = RecordWriter(folder, self._ids)
-        writer.append(record)
-        return writer
+        return Receipt(writer, writer.append(record))
+
+    def describe(self, endpoint: str, described: Sequence[Described]) -> None:
+        """Write down the types of versions' columns, for those who read the log."""
+        for version in described:
+            describe(self._folder, endpoint, version)
 
     def labels(self, endpoint: str, arrived: int, rows: Sequence[LabelRow]) -> RecordWriter:
         """Take one delivery of labels; the caller flushes before it says yes."""

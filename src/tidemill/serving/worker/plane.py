@@ -22,11 +22,10 @@ from tidemill.core.errors import Busy
 from tidemill.models.errors import InvalidInput, TooBusy, TooSlow
 from tidemill.predictions.errors import LogStopped
 from tidemill.predictions.records import PredictionRecord
-from tidemill.predictions.writer import RecordWriter
 from tidemill.serving.routes import RouteTarget
 from tidemill.serving.worker.batching import Queue
 from tidemill.serving.worker.http import HttpError, Response, error_response
-from tidemill.serving.worker.log import Log
+from tidemill.serving.worker.log import Log, Receipt
 from tidemill.serving.worker.metrics import Metrics, Served
 from tidemill.serving.worker.opening import queue_before
 from tidemill.serving.worker.reply import Reply
@@ -198,7 +197,7 @@ class Plane:
         now = self._clock.monotonic()
         served = self._served(job)
         served.answered(outcome.call, job.ask.arrived, job.began)
-        writer = self._record(job, served, "ok", ids, outcome, now)
+        receipt = self._record(job, served, "ok", ids, outcome, now)
         if job.mirrored:
             self._settle(job)
             return
@@ -209,8 +208,8 @@ class Plane:
             return
         response = job.ask.render(Answer(version, outcome, ids))
         served.encode.observe(self._clock.monotonic() - now)
-        if writer is not None and (self._durable or job.endpoint.routes.durable):
-            self._when_durable(job, writer, response)
+        if receipt is not None and (self._durable or job.endpoint.routes.durable):
+            self._when_durable(job, receipt, response)
         else:
             self._resolve(job, response)
 
@@ -261,7 +260,7 @@ class Plane:
         ids: list[str],
         outcome: Outcome | None,
         now: float,
-    ) -> RecordWriter | None:
+    ) -> Receipt | None:
         """Count the answer, and log it."""
         target, name, routes = job.target, job.endpoint.name, job.endpoint.routes
         latency = now - job.ask.arrived
@@ -288,15 +287,17 @@ class Plane:
         )
         return self._log.prediction(name, record)
 
-    def _when_durable(self, job: _Job, writer: RecordWriter, response: Response) -> None:
-        def flushed(future: asyncio.Future[None]) -> None:
-            failure = None if future.cancelled() else future.exception()
-            if isinstance(failure, LogStopped):
+    def _when_durable(self, job: _Job, receipt: Receipt, response: Response) -> None:
+        def answer(failure: LogStopped | None) -> None:
+            if failure is not None:
                 self._resolve(job, error_response(503, str(failure), RETRY))
             else:
                 self._resolve(job, response)
 
-        self._loop.run_in_executor(self._executor, writer.flush).add_done_callback(flushed)
+        def settled(failure: LogStopped | None) -> None:
+            self._loop.call_soon_threadsafe(answer, failure)
+
+        receipt.when_durable(settled)
 
     def _resolve(self, job: _Job, response: Response) -> None:
         self._settle(job)

@@ -29,6 +29,7 @@ from tidemill.core.ids import Ids
 from tidemill.serving.routes import read_routes
 from tidemill.serving.worker.access import AccessLog
 from tidemill.serving.worker.app import App
+from tidemill.serving.worker.columns import described
 from tidemill.serving.worker.connection import Connections, Left, Limits
 from tidemill.serving.worker.doors.common import Reception
 from tidemill.serving.worker.doors.labels import LabelDoor
@@ -43,7 +44,7 @@ from tidemill.serving.worker.metrics import Metrics, Sample
 from tidemill.serving.worker.opening import Places
 from tidemill.serving.worker.peers import State, clear, open_socket, write_state
 from tidemill.serving.worker.plane import Plane
-from tidemill.serving.worker.table import load_table
+from tidemill.serving.worker.table import Table, load_table
 
 logger = logging.getLogger(__name__)
 WATCH_SECONDS = 0.05
@@ -268,9 +269,19 @@ class Worker:
         table = await self._loop.run_in_executor(
             self._executor, load_table, routes, self._places, self.plane.table, self._clock
         )
+        await self._loop.run_in_executor(self._executor, self._describe, table)
         self.plane.install(table)
         logger.info("generation %s is served", table.generation)
         self._say()
+
+    def _describe(self, table: Table) -> None:
+        """Write down the types of what is going to be logged."""
+        try:
+            for name, endpoint in table.endpoints.items():
+                self.log.describe(name, [described(v) for v in endpoint.versions.values()])
+        except OSError as error:
+            # The log is readable without them: types are then told from the values.
+            logger.warning("the types of columns cannot be written down: %s", error)
 
     async def _sweep(self) -> None:
         while True:

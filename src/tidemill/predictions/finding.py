@@ -1,0 +1,160 @@
+"""Finds single predictions: by id, or the newest.
+
+An id begins with its moment, so the day's files come first; in a file the rows stand by id, so
+that the statistics of its row groups leave one of them to be read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pyarrow.parquet as pq
+
+from tidemill.core.clock import micros
+from tidemill.core.errors import nearest
+from tidemill.core.ids import is_id, moment_of
+from tidemill.predictions import archive
+from tidemill.predictions.errors import PredictionNotFound, PredictionNotLogged
+from tidemill.predictions.frames import read_frames
+from tidemill.predictions.reader import decoded, decoder_of, records_of
+from tidemill.predictions.records import PredictionRecord
+from tidemill.predictions.sampling import is_unlogged
+from tidemill.predictions.segments import endpoints, held_still, segments
+from tidemill.predictions.tables import FEATURE, REDACTED
+
+
+class Found(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of one record, as tracing shows it."""
+
+    id: str
+    endpoint: str
+    record: PredictionRecord
+    row: int
+
+    @property
+    def features(self) -> dict[str, Any]:
+        """The values that the model saw; `NAME (redacted)` where the log has something else."""
+        shown = {f"{n} (redacted)": v[self.row] for n, v in self.record.redacted.items()}
+        return {n: v[self.row] for n, v in self.record.features.items()} | shown
+
+
+def find_prediction(root: Path, identifier: str) -> Found:
+    """Return the prediction of that id, whichever endpoint answered.
+
+    Raises:
+        PredictionNotFound: There is none.
+        PredictionNotLogged: There was one, which sampling left out of the log.
+    """
+    known = endpoints(root)
+    for endpoint in known:
+        with held_still(root, endpoint):
+            found = _archived(root, endpoint, identifier) or _hot(root, endpoint, identifier)
+        if found is not None:
+            return found
+    if is_unlogged(identifier):
+        raise PredictionNotLogged(
+            f"Prediction {identifier!r} was answered, but its id says that sampling left it out "
+            "of the log.",
+            expected="an id whose request was among the share that is logged",
+            hint="Raise `log` in [models.NAME.serving] to log a larger share.",
+        )
+    raise PredictionNotFound(
+        f"There is no prediction {identifier!r}.",
+        expected="an id of 32 hexadecimal digits, as responses carry it",
+        hint=f"Endpoints with predictions: {nearest('', known)}.",
+    )
+
+
+def latest_predictions(root: Path, endpoint: str, count: int = 10) -> list[str]:
+    """Return the ids of the newest predictions, newest first."""
+    if not (root / endpoint).is_dir():
+        return []
+    found: list[str] = []
+    with held_still(root, endpoint):
+        gone = archive.superseded(archive.read_progress(root, endpoint, "predictions"))
+        for path in reversed(segments(root, endpoint, "predictions")):
+            if path.name not in gone and len(found) < count:
+                ids = [i for p in records_of(path, "predictions") for i in p.record.ids]
+                found.extend(reversed(ids))
+        for file in reversed(archive.archived(root, endpoint, "predictions")):
+            if len(found) < count:
+                ids = pq.read_table(file.path, columns=["id"])["id"].to_pylist()
+                found.extend(reversed(ids))
+    return found[:count]
+
+
+def _hot(root: Path, endpoint: str, identifier: str) -> Found | None:
+    gone = archive.superseded(archive.read_progress(root, endpoint, "predictions"))
+    decoder = decoder_of("predictions")
+    for path in reversed(segments(root, endpoint, "predictions")):
+        if path.name in gone:
+            continue
+        for _, payload in read_frames(path):
+            record = decoded(decoder, payload) if identifier.encode() in payload else None
+            if record is not None and identifier in record.ids:
+                row = record.ids.index(identifier)
+                return Found(id=identifier, endpoint=endpoint, record=record, row=row)
+    return None
+
+
+def _archived(root: Path, endpoint: str, identifier: str) -> Found | None:
+    files = archive.archived(root, endpoint, "predictions")
+    for file in _likely_first(files, identifier):
+        table = pq.read_table(file.path, filters=[("id", "=", identifier)])
+        if table.num_rows:
+            record = _record(table.slice(0, 1).to_pylist()[0])
+            return Found(id=identifier, endpoint=endpoint, record=record, row=0)
+    return None
+
+
+def _likely_first(
+    files: list[archive.ArchivedFile], identifier: str
+) -> Iterable[archive.ArchivedFile]:
+    if not is_id(identifier):
+        return files
+    moment = moment_of(identifier)
+    days = {f"{moment + timedelta(days=n):%Y-%m-%d}" for n in (0, 1)}
+    return sorted(files, key=lambda f: f.day not in days)
+
+
+def _record(row: dict[str, Any]) -> PredictionRecord:
+    values = _together(row)
+    scores = row["score"] if row["scores"] is None else row["scores"]
+    return PredictionRecord(
+        micros(row["time"]),
+        row["model"],
+        row["version"],
+        row["role"],
+        row["request_id"],
+        row["latency_us"],
+        row["status"],
+        [row["id"]],
+        [row["key"]],
+        _below(values, FEATURE),
+        [values.get("prediction")],
+        None if scores is None else [scores],
+        micros(row["arrival"]),
+        row["weight"],
+        row["trace_id"] or "",
+        _below(values, REDACTED),
+    )
+
+
+def _together(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row whose values that stand beside their column are in it."""
+    found = dict(row)
+    for name, value in row.items():
+        base, mark, _ = name.rpartition("~")
+        if mark and base in row:
+            del found[name]
+            if value is not None:
+                found[base] = value
+    return found
+
+
+def _below(row: dict[str, Any], prefix: str) -> dict[str, list[Any]]:
+    return {n.removeprefix(prefix): [v] for n, v in row.items() if n.startswith(prefix)}
