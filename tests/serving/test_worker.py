@@ -176,6 +176,9 @@ def test_a_kill_leaves_at_most_a_second_and_no_broken_record(
 ) -> None:
     worker = start(table(1, e=target(1, "one")))
     running = load(worker.url)
+    deadline = time.monotonic() + 60
+    while read_predictions(worker.predictions, "e")[0].height == 0:
+        assert time.monotonic() < deadline
     time.sleep(1.5)
     os.kill(worker.process.pid, signal.SIGKILL)
     killed = time.monotonic()
