@@ -38,11 +38,16 @@ def packed(value: Any) -> Any:
 
 
 def unpacked(code: int, data: memoryview) -> Any:
-    """Return the values of an array as lists."""
+    """Return the values of an array as lists; NaN in one stands for a missing value."""
     if code != ARRAY:
         return msgspec.msgpack.Ext(code, bytes(data))
     content = bytes(data)
     head, _, body = content.partition(b"\0")
     kind, _, width = head.decode().partition(",")
     values: NDArray[Any] = np.frombuffer(body, dtype=np.dtype(kind))
-    return values.reshape(-1, int(width)).tolist() if int(width) else values.tolist()
+    if int(width):
+        return values.reshape(-1, int(width)).tolist()
+    listed: list[Any] = values.tolist()
+    if values.dtype.kind == "f" and np.isnan(values).any():
+        listed = [None if value != value else value for value in listed]  # noqa: PLR0124
+    return listed

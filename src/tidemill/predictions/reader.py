@@ -22,8 +22,8 @@ from tidemill.predictions.frames import read_frames
 from tidemill.predictions.packing import unpacked
 from tidemill.predictions.records import Cursor, LabelRecord, PredictionRecord
 from tidemill.predictions.segments import Kind, held_still, segments
-from tidemill.predictions.tables import FEATURE as FEATURE
 from tidemill.predictions.tables import (
+    FEATURE,
     Placed,
     chunks,
     label_table,
@@ -31,6 +31,7 @@ from tidemill.predictions.tables import (
 )
 from tidemill.predictions.values import Types, merged
 
+__all__ = ["FEATURE", "META", "read_labels", "read_predictions"]
 _DECODERS: dict[Kind, msgspec.msgpack.Decoder[Any]] = {
     "predictions": msgspec.msgpack.Decoder(PredictionRecord, ext_hook=unpacked),
     "labels": msgspec.msgpack.Decoder(LabelRecord),
