@@ -11,6 +11,7 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "active_run": "tidemill.sdk.fluent",
     "compare": "tidemill.monitoring.comparison",
+    "deploy": "tidemill.sdk.traffic",
     "end_run": "tidemill.sdk.fluent",
     "get_run": "tidemill.sdk.fluent",
     "log_artifact": "tidemill.sdk.fluent",
@@ -24,6 +25,8 @@ _PUBLIC = {
     "log_text": "tidemill.sdk.fluent",
     "pipeline": "tidemill.pipelines.steps",
     "prepare": "tidemill.monitoring.comparison",
+    "promote": "tidemill.sdk.traffic",
+    "rollback": "tidemill.sdk.traffic",
     "set_experiment": "tidemill.sdk.fluent",
     "set_tag": "tidemill.sdk.fluent",
     "set_tags": "tidemill.sdk.fluent",

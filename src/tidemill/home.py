@@ -41,14 +41,19 @@ if TYPE_CHECKING:
     from tidemill.loop.controller import Controller
     from tidemill.loop.reproduction import Reproducer
     from tidemill.loop.rollouts import Rollouts
+    from tidemill.loop.shadows import Shadows
     from tidemill.loop.tracing import Tracer
     from tidemill.loop.trainer import Trainer
+    from tidemill.models.records import Signature
     from tidemill.monitoring.reference import Reference
     from tidemill.monitoring.service import Monitor
     from tidemill.pipelines.service import Pipelines
     from tidemill.registry.catalogue import Catalogue
     from tidemill.registry.service import Registry
+    from tidemill.serving.looks import Looks
+    from tidemill.serving.plans import Plans
     from tidemill.serving.service import Deployments
+    from tidemill.serving.shadows import ShadowReports
     from tidemill.serving.supervisor import Supervisor
     from tidemill.tracking.logged_models import LoggedModels
     from tidemill.tracking.service import Tracking
@@ -299,6 +304,13 @@ class Home:
         )
 
     @cached_property
+    def plans(self) -> Plans:
+        """What says what a change of traffic would do."""
+        from tidemill.serving.plans import Plans
+
+        return Plans(self.deployments, self.clock)
+
+    @cached_property
     def monitor(self) -> Monitor:
         """What watches endpoints."""
         from tidemill.monitoring.service import Monitor
@@ -308,9 +320,35 @@ class Home:
     @cached_property
     def rollouts(self) -> Rollouts:
         """What judges candidates in traffic."""
+        from tidemill.loop.evidence import Gathering
         from tidemill.loop.rollouts import Rollouts
+        from tidemill.monitoring.arms import Arms
 
-        return Rollouts(self.deployments, self.monitor, self.registry, self.clock)
+        arms = Arms(self.db, self._signature, self._reference)
+        return Rollouts(self.deployments, Gathering(arms), self.looks, self.registry, self.clock)
+
+    @cached_property
+    def shadows(self) -> Shadows:
+        """What compares shadows with what was answered."""
+        from tidemill.loop.shadows import Shadows
+        from tidemill.monitoring.mirrors import Mirrors
+
+        mirrors = Mirrors(self.db, self._signature)
+        return Shadows(self.deployments, mirrors, self.shadow_reports, self.clock)
+
+    @cached_property
+    def shadow_reports(self) -> ShadowReports:
+        """The comparisons of shadows."""
+        from tidemill.serving.shadows import ShadowReports
+
+        return ShadowReports(self.db, self.journal)
+
+    @cached_property
+    def looks(self) -> Looks:
+        """The looks at rollouts' evidence."""
+        from tidemill.serving.looks import Looks
+
+        return Looks(self.db, self.journal, self.clock)
 
     @cached_property
     def controller(self) -> Controller:
@@ -321,6 +359,7 @@ class Home:
             trainer=self.trainer,
             monitor=self.monitor,
             rollouts=self.rollouts,
+            shadows=self.shadows,
             journal=self.journal,
             clock=self.clock,
             ids=self.ids,
@@ -474,6 +513,12 @@ class Home:
 
     def _surround(self, run_id: str) -> Mapping[str, str]:
         return self.surroundings(run_id)
+
+    def _signature(self, model: str, version: int) -> Signature:
+        from tidemill.models.bundle import open_bundle
+
+        registered = self.registry.version(Ref("model", model, str(version)))
+        return open_bundle(self.unpack(registered.packed), verify=False).signature
 
     def _reference(self, model: str, version: int) -> Reference | None:
         from tidemill.monitoring.reference import read_reference

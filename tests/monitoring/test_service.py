@@ -285,17 +285,3 @@ def test_a_version_without_a_reference_is_counted_and_says_what_it_lacks(watch: 
     watch.box.label(watch.box.answer(week), week["truth"].to_list(), LIVE + 7 * DAY)
     assert watch.look(LIVE + 8 * DAY) == []
     assert watch.window.notes == ("Drift cannot be judged, because the version has no reference.",)
-
-
-def test_evidence_tells_versions_apart(watch: Watch) -> None:
-    watch.learned()
-    week = _week(14)
-    mine, other = week.head(300), week.tail(100)
-    watch.box.label(watch.box.answer(mine), mine["truth"].to_list(), LIVE + 7 * DAY)
-    watch.box.answer(other, version=2, role="canary", latency_us=900)
-    watch.monitor.observe("taxis")
-    first = watch.monitor.evidence("taxis", "taxi", 1, since=LIVE)
-    second = watch.monitor.evidence("taxis", "taxi", 2, since=LIVE)
-    assert (first.predictions, first.labelled, len(first.losses)) == (300, 300, 300)
-    assert (second.predictions, second.labelled, second.latency_p99_us) == (100, 0, 900.0)
-    assert np.mean(first.losses) == pytest.approx(0.5, abs=0.1)

@@ -18,6 +18,8 @@ CLASSIFICATION_METRICS = (
     "calibration_error",
 )
 REGRESSION_METRICS = ("mae", "rmse", "mape", "r2")
+ROW_METRICS = ("log_loss", "brier", "accuracy", "mae", "rmse")
+"""Metrics that are means over rows, or the root of one, and so have a loss for each row."""
 LOWER_IS_BETTER = frozenset(
     {"log_loss", "brier", "calibration_error", "mae", "rmse", "mape", "latency_p99_ms"}
 )

@@ -6,7 +6,8 @@ controller that is killed at any moment goes on where it was.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
@@ -21,13 +22,16 @@ from tidemill.datasets.events import DataAppended
 from tidemill.journal.service import Journal
 from tidemill.loop.events import CarriedOut, Decided, Failed
 from tidemill.loop.records import Decision, DecisionKind, Intention, Signal, Situation
-from tidemill.loop.rollouts import Rollouts
+from tidemill.loop.rollouts import Rollouts, RolloutVerdict
+from tidemill.loop.shadows import Shadows
 from tidemill.loop.trainer import Trainer
 from tidemill.loop.triggers import consider
 from tidemill.monitoring.events import FindingRaised
 from tidemill.monitoring.service import Monitor
 from tidemill.pipelines.records import PipelineRun
 from tidemill.pipelines.service import Progress
+from tidemill.serving.counters import Counter
+from tidemill.serving.evidence import Counts
 from tidemill.tracking.events import RunStarted
 
 ACTOR = "loop"
@@ -47,6 +51,7 @@ class Controller:
         trainer: Makes models.
         monitor: Finds what is wrong.
         rollouts: Judges candidates in traffic.
+        shadows: Compares shadows with what was answered.
         journal: What happened, and where decisions are written down.
         clock: Tells the time.
         ids: Name decisions.
@@ -58,6 +63,7 @@ class Controller:
         trainer: Trainer,
         monitor: Monitor,
         rollouts: Rollouts,
+        shadows: Shadows,
         journal: Journal,
         clock: Clock,
         ids: Ids,
@@ -65,9 +71,11 @@ class Controller:
         self._trainer = trainer
         self._monitor = monitor
         self._rollouts = rollouts
+        self._shadows = shadows
         self._journal = journal
         self._clock = clock
         self._ids = ids
+        self._judging = threading.Lock()
 
     def tick(
         self, *, on_decision: Listener | None = None, on_progress: Progress | None = None
@@ -82,9 +90,38 @@ class Controller:
         made = [*self.recover(on_decision=tell, on_progress=on_progress), *self._take_in(tell)]
         for model, policy in self._trainer.policy.models.items():
             self._watch(model, policy)
-            made += self._judge_rollouts(model, policy, tell)
+            made += self._judge_rollouts(policy.serving.endpoint or model, tell)
             made += self._train(model, policy, tell, on_progress)
+        for endpoint in self._rollouts.endpoints():
+            self._monitor.observe(endpoint)
+            made += self._judge_rollouts(endpoint, tell)
+        for endpoint in self._shadows.endpoints():
+            self._monitor.observe(endpoint)
+            self._shadows.look(endpoint)
         return made
+
+    @property
+    def rolling(self) -> bool:
+        """Whether any candidate is being rolled out."""
+        return bool(self._rollouts.endpoints())
+
+    def guard(
+        self,
+        counters: Mapping[Counter, Counts],
+        problems: Mapping[str, str],
+        *,
+        on_decision: Listener | None = None,
+    ) -> list[Decision]:
+        """Look at the health of candidates alone: cheap, and for every second.
+
+        Args:
+            counters: What the workers have counted since each was started.
+            problems: Why an endpoint is not as it should be, by its name, as workers say.
+            on_decision: Is told of each decision, before and after it is carried out.
+        """
+        with self._judging:
+            alarms = self._rollouts.alarms(counters, problems)
+            return self._carry_out(alarms, on_decision or (lambda _: None))
 
     def recover(
         self, *, on_decision: Listener | None = None, on_progress: Progress | None = None
@@ -148,10 +185,13 @@ class Controller:
                 metrics=policy.metrics,
             )
 
-    def _judge_rollouts(self, model: str, policy: ModelPolicy, tell: Listener) -> list[Decision]:
-        endpoint = policy.serving.endpoint or model
+    def _judge_rollouts(self, endpoint: str, tell: Listener) -> list[Decision]:
+        with self._judging:
+            return self._carry_out(self._rollouts.verdicts(endpoint), tell)
+
+    def _carry_out(self, verdicts: Sequence[RolloutVerdict], tell: Listener) -> list[Decision]:
         made = []
-        for verdict in self._rollouts.verdicts(endpoint, model, policy):
+        for verdict in verdicts:
             decision = self._decision(
                 verdict.kind,
                 Ref("rollout", verdict.rollout),
@@ -159,9 +199,9 @@ class Controller:
                 "evidence",
                 numbers=verdict.numbers,
             )
-            fact = self._write(decision, model)
+            fact = self._write(decision, verdict.model)
             tell(decision)
-            result = self._rollouts.carry_out(verdict, policy, cause=fact.id)
+            result = self._rollouts.carry_out(verdict, cause=fact.id)
             made.append(self._finish(decision, fact, result, tell))
         return made
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Mapping
 
 import msgspec
 
 from tidemill.core.clock import Clock
 from tidemill.core.policy import ModelPolicy
 from tidemill.core.references import Ref
+from tidemill.loop.evidence import Gathering, Watched
 from tidemill.loop.records import Decision, DecisionKind
-from tidemill.monitoring.service import Monitor
 from tidemill.registry.records import ModelVersion
 from tidemill.registry.service import Registry
-from tidemill.serving.records import Evidence, Rollout, Target, Verdict
-from tidemill.serving.rollout import judge
+from tidemill.serving.counters import Counter
+from tidemill.serving.errors import RolloutEnded
+from tidemill.serving.evidence import Counts, Verdict
+from tidemill.serving.looks import Looks
+from tidemill.serving.records import Rollout, Target
+from tidemill.serving.rollout import judge, judge_health
 from tidemill.serving.service import Deployments
 
 ACTOR = "loop"
@@ -31,12 +35,14 @@ class RolloutVerdict(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         rollout: Its id.
+        model: The candidate's model.
         kind: What kind of decision it is.
         reason: One sentence for people.
         numbers: The figures that it rests on.
     """
 
     rollout: str
+    model: str
     kind: DecisionKind
     reason: str
     numbers: dict[str, float] = {}
@@ -47,16 +53,24 @@ class Rollouts:
 
     Args:
         deployments: What stands behind endpoints.
-        monitor: How versions fared.
+        gathering: How versions fared.
+        looks: Where looks at the evidence are kept.
         registry: Where `champion` and `challenger` are kept.
         clock: Tells the time.
     """
 
     def __init__(
-        self, deployments: Deployments, monitor: Monitor, registry: Registry, clock: Clock
+        self,
+        deployments: Deployments,
+        gathering: Gathering,
+        looks: Looks,
+        registry: Registry,
+        clock: Clock,
     ) -> None:
         self._deployments = deployments
-        self._monitor = monitor
+        self._gathering = gathering
+        self._looks = looks
+        self._watched = Watched()
         self._registry = registry
         self._clock = clock
 
@@ -83,23 +97,45 @@ class Rollouts:
         """Tell whether a candidate is being rolled out."""
         return bool(self._deployments.rollouts(endpoint, status="running"))
 
-    def verdicts(self, endpoint: str, model: str, policy: ModelPolicy) -> list[RolloutVerdict]:
-        """Return the verdicts that call for an act."""
+    def endpoints(self) -> list[str]:
+        """Return the endpoints where a candidate is being rolled out."""
+        running = self._deployments.rollouts(status="running")
+        return sorted({rollout.endpoint for rollout in running})
+
+    def verdicts(self, endpoint: str) -> list[RolloutVerdict]:
+        """Look at all evidence, and return the verdicts that call for an act."""
         found = []
         for rollout in self._deployments.rollouts(endpoint, status="running"):
-            verdict = judge(self._evidence(rollout, model), rollout, self._clock.now())
+            verdict = judge(self._gathering.evidence(rollout), rollout, self._clock.now())
+            self._looks.record(rollout, verdict, actor=ACTOR)
             if verdict.action != "hold":
-                found.append(
-                    RolloutVerdict(
-                        rollout=rollout.id,
-                        kind=_KINDS[verdict.action],
-                        reason=f"{rollout.candidate.ref}: {verdict.reason}",
-                        numbers=verdict.numbers,
-                    )
-                )
+                found.append(_called_for(rollout, verdict))
         return found
 
-    def carry_out(self, verdict: RolloutVerdict, policy: ModelPolicy, *, cause: str | None) -> str:
+    def alarms(
+        self, counters: Mapping[Counter, Counts], problems: Mapping[str, str]
+    ) -> list[RolloutVerdict]:
+        """Look at what the workers have counted, and return the verdicts that call for an act.
+
+        Args:
+            counters: What they have counted since each was started.
+            problems: Why an endpoint is not as it should be, by its name, as workers say.
+        """
+        running = self._deployments.rollouts(status="running")
+        self._watched.take(counters, running)
+        found = []
+        for rollout in running:
+            evidence = self._gathering.counts(rollout, self._watched.steps(rollout))
+            verdict = judge_health(evidence, rollout)
+            if rollout.endpoint in problems:
+                said = f"It cannot be loaded: {problems[rollout.endpoint]}"
+                verdict = Verdict(action="rollback", code="errors", reason=said)
+            if verdict is not None:
+                self._looks.record(rollout, verdict, actor=ACTOR)
+                found.append(_called_for(rollout, verdict))
+        return found
+
+    def carry_out(self, verdict: RolloutVerdict, *, cause: str | None) -> str:
         """Do what a verdict says, and say what was done; done already, nothing changes."""
         return self._act(verdict.rollout, verdict.kind, verdict.reason, verdict.numbers, cause)
 
@@ -121,7 +157,10 @@ class Rollouts:
         rollout = self._deployments.rollout(identifier)
         candidate = rollout.candidate
         if rollout.status == "running":
-            rollout = self._moved(rollout, kind, reason, numbers, cause)
+            try:
+                rollout = self._moved(rollout, kind, reason, numbers, cause)
+            except RolloutEnded:  # by hand, a moment ago
+                rollout = self._deployments.rollout(identifier)
         if rollout.status == "promoted":
             self._name(candidate, CHAMPION, ACTOR, reason, cause)
             return f"{candidate.ref} answers everything at {rollout.endpoint}."
@@ -146,22 +185,17 @@ class Rollouts:
         verdict = Verdict(action="advance", reason=reason, numbers=numbers)
         return self._deployments.advance(rollout.id, verdict, actor=ACTOR, cause=cause)
 
-    def _evidence(self, rollout: Rollout, model: str) -> Evidence:
-        since: datetime = rollout.started
-        candidate = self._monitor.evidence(
-            rollout.endpoint, model, rollout.candidate.version, since=since
-        )
-        champion = self._monitor.evidence(
-            rollout.endpoint, model, rollout.champion.version, since=since
-        )
-        return Evidence(
-            predictions=candidate.predictions,
-            errors=candidate.errors,
-            losses=candidate.losses,
-            champion_losses=champion.losses,
-        )
-
     def _name(self, target: Target, alias: str, actor: str, reason: str, cause: str | None) -> None:
         self._registry.set_alias(
             target.model, alias, target.version, actor=actor, reason=reason, cause=cause
         )
+
+
+def _called_for(rollout: Rollout, verdict: Verdict) -> RolloutVerdict:
+    return RolloutVerdict(
+        rollout=rollout.id,
+        model=rollout.candidate.model,
+        kind=_KINDS[verdict.action],
+        reason=f"{rollout.candidate.ref}: {verdict.reason}",
+        numbers=verdict.numbers,
+    )

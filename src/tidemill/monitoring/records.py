@@ -334,26 +334,3 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     columns: tuple[str, ...] = ()
     causes: tuple[Cause, ...] = ()
     about: str = ""
-
-
-class VersionEvidence(msgspec.Struct, frozen=True, kw_only=True):
-    """How one version fared since a moment.
-
-    Attributes:
-        version: Which.
-        predictions: How many.
-        errors: How many failed.
-        latency_p99_us: The 99th percentile of the time to answer.
-        labelled: How many of them are labelled.
-        losses: The loss of each labelled prediction, in the order of arrival: log loss for
-            classification, squared error for regression.
-        mean_score: The mean of the scores or values.
-    """
-
-    version: int
-    predictions: int
-    errors: int
-    latency_p99_us: float
-    labelled: int
-    losses: tuple[float, ...]
-    mean_score: float

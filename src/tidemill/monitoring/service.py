@@ -24,11 +24,9 @@ from tidemill.monitoring.events import FindingRaised, WindowJudged
 from tidemill.monitoring.judgement import Judge
 from tidemill.monitoring.live import Live
 from tidemill.monitoring.past import report_of, version_of
-from tidemill.monitoring.performance import losses_of
 from tidemill.monitoring.records import (
     EstimateHistory,
     Finding,
-    VersionEvidence,
     WindowReport,
 )
 from tidemill.monitoring.reference import Reference, blocks_of
@@ -203,36 +201,6 @@ class Monitor:
             types=(FindingRaised.type,), subject=subject, newest_first=True, limit=limit
         )
         return [f.read(FindingRaised).finding for f in facts]
-
-    def evidence(
-        self, endpoint: str, model: str, version: int, *, since: datetime
-    ) -> VersionEvidence:
-        """Return how one version fared since a moment, on the traffic that it answered."""
-        with self._db.read() as connection:
-            rows = store.read_rows(
-                connection,
-                endpoint,
-                micros(since),
-                2**62,
-                store.rows.c.version == version,
-                store.rows.c.role != "shadow",
-            )
-        answered = rows.filter(pl.col("status") == "ok")
-        labelled = answered.filter(pl.col("label").is_not_null()).sort("arrived", "id")
-        reference = self._reference(model, version)
-        losses: tuple[float, ...] = ()
-        if reference is not None and labelled.height:
-            losses = tuple(losses_of(reference.signature, labelled).tolist())
-        scores = answered["score"] if answered["score"].dtype.is_numeric() else pl.Series([0.0])
-        return VersionEvidence(
-            version=version,
-            predictions=rows.height,
-            errors=rows.height - answered.height,
-            latency_p99_us=float(rows["latency_us"].quantile(0.99) or 0.0),
-            labelled=labelled.height,
-            losses=losses,
-            mean_score=float(scores.mean() or 0.0),  # type: ignore[arg-type]
-        )
 
     def _stretch(
         self,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
 from tidemill.server.operations import Status
+from tidemill.serving.traffic import parts
 from tidemill.serving.worker.metrics import Family
 
 _NAMES = ("endpoint", "model", "version")
@@ -38,11 +39,9 @@ def exposition(status: Status) -> bytes:
     for endpoint in status.endpoints:
         deployment = endpoint.deployment
         live = (deployment.endpoint, deployment.champion.model, str(deployment.champion.version))
-        canaried = deployment.canary_percent / 100
-        gauges[TRAFFIC].labels(*live).set(1 - canaried)
-        if deployment.canary is not None:
-            canary = (*live[:2], str(deployment.canary.version))
-            gauges[TRAFFIC].labels(*canary).set(canaried)
+        for part in parts(deployment, 0):
+            labels = (live[0], part.model, str(part.version))
+            gauges[TRAFFIC].labels(*labels).set(part.percent / 100)
         for window in endpoint.windows[:1]:
             gauges[COVERAGE].labels(*live).set(window.coverage)
             for kind, values in (("realized", window.realised), ("estimated", window.estimated)):

@@ -18,10 +18,14 @@ from tidemill.home import Home
 from tidemill.server.app import LOCAL, create_app
 from tidemill.server.doors import for_mlflow, mlflow_door
 from tidemill.server.operations import Operations
+from tidemill.serving.counters import ask_workers
+from tidemill.serving.supervisor import Supervisor
 from tidemill.webhooks.dispatcher import Dispatcher
 
 logger = logging.getLogger(__name__)
 TICK_SECONDS = 30.0
+GUARD_SECONDS = 0.5
+"""How often the health of candidates is looked at while one is being rolled out."""
 
 
 class OpenToOthers(Refused):
@@ -79,9 +83,10 @@ def serve(
             on_ready(address, supervisor.url)
             _loop(home, stopping, tick)
 
+        assert home.controller  # built before two threads would build it
         loop = _Companion(rest, server)
         loop.start()
-        with _telling(home):
+        with _guarding(home, supervisor), _telling(home):
             server.run(sockets=[listening])
         stopping.set()
         loop.finish()
@@ -104,6 +109,36 @@ def _telling(home: Home) -> Iterator[None]:
         yield
     finally:
         dispatcher.stop()
+
+
+@contextmanager
+def _guarding(home: Home, supervisor: Supervisor) -> Iterator[None]:
+    """Have the health of candidates watched meanwhile, whatever else the loop is doing."""
+    stopping = threading.Event()
+    guard = threading.Thread(
+        target=_guard, args=(home, supervisor, stopping), name="tidemill-guard"
+    )
+    guard.start()
+    try:
+        yield
+    finally:
+        stopping.set()
+        guard.join()
+
+
+def _guard(home: Home, supervisor: Supervisor, stopping: threading.Event) -> None:
+    """Watch the health of candidates until the end."""
+    while not stopping.wait(GUARD_SECONDS):
+        try:
+            if home.controller.rolling:
+                newest = home.deployments.generation()
+                states = [s for s in supervisor.states() if s.generation >= newest]
+                problems = {k: v for s in states for k, v in s.problems.items()}
+                home.controller.guard(ask_workers(supervisor.url), problems)
+        except TidemillError as error:
+            logger.warning("the guard: %s", error)
+        except Exception:
+            logger.exception("the guard failed this time")
 
 
 class _Companion(threading.Thread):

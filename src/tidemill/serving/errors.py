@@ -14,7 +14,7 @@ class EndpointNotFound(ServingError, NotFound):
 
 
 class VersionNotServed(ServingError, NotFound):
-    """The endpoint keeps no such version warm."""
+    """There is no such version, or the endpoint keeps it not warm."""
 
 
 class RolloutNotFound(ServingError, NotFound):
@@ -39,6 +39,10 @@ class RoutesUnreadable(ServingError, InvalidData):
 
 class BadEndpoint(ServingError, Usage):
     """The name or the weights of an endpoint cannot be used."""
+
+
+class BadSplit(ServingError, Usage):
+    """The shares of a split cannot be read, or do not add up."""
 
 
 class WorkersNotReady(ServingError, Busy):

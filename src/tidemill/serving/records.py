@@ -12,6 +12,7 @@ from tidemill.core.references import Ref
 
 RolloutStatus = Literal["running", "promoted", "rolled-back", "superseded"]
 Action = Literal["hold", "advance", "promote", "rollback"]
+PartRole = Literal["champion", "canary", "split", "shadow", "standby"]
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,26 +34,98 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
         return Ref("model", self.model, str(self.version))
 
 
+class Share(msgspec.Struct, frozen=True, kw_only=True):
+    """A version with a fixed share of the traffic.
+
+    Attributes:
+        target: Which.
+        percent: How much of it.
+    """
+
+    target: Target
+    percent: float
+
+
+class Mirror(msgspec.Struct, frozen=True, kw_only=True):
+    """A version that sees every request and answers none.
+
+    Attributes:
+        target: Which.
+        since: From when on.
+    """
+
+    target: Target
+    since: datetime
+
+
 class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     """What stands behind an endpoint.
 
     Attributes:
         endpoint: Its name.
-        champion: What answers.
-        previous: What answered before, kept warm for a rollback.
+        champion: What answers whatever no other version does.
+        history: What answered before, newest first: where rollbacks go back to.
+        keep: How many of those stay warm; as the policy says where it is left out.
         canary: What answers a part, while a rollout runs.
         canary_percent: How large a part.
+        split: What answers fixed shares beside the champion.
+        shadows: What is mirrored.
         changed: When it last changed.
         decision: The id of the fact that changed it last.
     """
 
     endpoint: str
     champion: Target
-    previous: Target | None = None
+    history: tuple[Target, ...] = ()
+    keep: int | None = None
     canary: Target | None = None
     canary_percent: float = 0.0
+    split: tuple[Share, ...] = ()
+    shadows: tuple[Mirror, ...] = ()
     changed: datetime
     decision: str = ""
+
+    @property
+    def previous(self) -> Target | None:
+        """What answered before."""
+        return self.history[0] if self.history else None
+
+    @property
+    def champion_percent(self) -> float:
+        """The champion's share of the traffic."""
+        return 100.0 - self.canary_percent - sum(s.percent for s in self.split)
+
+
+class Part(msgspec.Struct, frozen=True, kw_only=True):
+    """What one version has to do behind an endpoint.
+
+    Attributes:
+        model: The model's name.
+        version: Its number.
+        role: `champion`, `canary` and `split` answer, `shadow` is mirrored, `standby` is warm.
+        percent: Its share of the traffic.
+    """
+
+    model: str
+    version: int
+    role: PartRole
+    percent: float
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """What a change would make of an endpoint.
+
+    Attributes:
+        endpoint: Which.
+        sentence: What would change, for people.
+        before: How it stands.
+        after: How it would stand.
+    """
+
+    endpoint: str
+    sentence: str
+    before: tuple[Part, ...]
+    after: tuple[Part, ...]
 
 
 class Rollout(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,6 +141,7 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True):
         status: How it stands.
         started: When it began.
         step_started: When its step began.
+        steps_started: When each step so far began.
         reason: Why it stands as it does.
     """
 
@@ -80,39 +154,10 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True):
     status: RolloutStatus
     started: datetime
     step_started: datetime
+    steps_started: tuple[datetime, ...] = ()
     reason: str
 
     @property
     def percent(self) -> float:
         """The candidate's share of the traffic at this step."""
         return self.policy.steps[self.step]
-
-
-class Evidence(msgspec.Struct, frozen=True, kw_only=True):
-    """How candidate and champion fared since the rollout began, as plain numbers.
-
-    Attributes:
-        predictions: How many the candidate answered.
-        errors: How many of its requests failed.
-        losses: The candidate's losses, in the order in which labels arrived.
-        champion_losses: The champion's, likewise.
-    """
-
-    predictions: int
-    errors: int
-    losses: tuple[float, ...] = ()
-    champion_losses: tuple[float, ...] = ()
-
-
-class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """What is to become of a rollout, and why.
-
-    Attributes:
-        action: What to do.
-        reason: One sentence for people.
-        numbers: The figures that it rests on.
-    """
-
-    action: Action
-    reason: str
-    numbers: dict[str, float] = {}

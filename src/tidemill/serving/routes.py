@@ -7,6 +7,7 @@ between the two, so predictions go on without a control plane.
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import re
 from pathlib import Path
@@ -96,10 +97,16 @@ class RouteTable(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def choose(routes: EndpointRoutes, endpoint: str, key: str) -> RouteTarget:
-    """Return the version that answers a key: the same one until its share shrinks.
+    """Return the version that answers a key: the same one until shares change.
 
-    Canaries take the keys with the smallest points, so a key that a canary answers at 5% is
-    answered by it at 25% too.
+    Every version runs a race for the key, the faster the larger its share is; the order of the
+    versions does not matter. When a share grows, keys only go to that version, and when it
+    shrinks, only away from it: whoever met the candidate at 5% meets it at 25% too.
+
+    References:
+        Thaler, Ravishankar (1998): Using name-based mappings to increase hit rates. IEEE/ACM
+        Transactions on Networking 6(1); weighted as by Schindelhauer, Schomaker (2005): Weighted
+        distributed hash tables. SPAA.
 
     Example:
         >>> old = RouteTarget(model="m", version=1, bundle="a")
@@ -107,24 +114,40 @@ def choose(routes: EndpointRoutes, endpoint: str, key: str) -> RouteTarget:
         >>> routes = EndpointRoutes(targets=(old, new))
         >>> keys = [str(k) for k in range(1000)]
         >>> sum(choose(routes, "e", k).version == 2 for k in keys)
-        241
+        236
     """
-    canaries = [t for t in routes.targets if t.role == "canary"]
-    if not canaries:
-        return routes.champion
-    mark = point(routes.salt, endpoint, key)
-    for target in canaries:
-        mark -= target.weight
-        if mark < 0:
-            return target
-    return routes.champion
+    champion = routes.champion
+    left = 100.0 - sum(t.weight for t in routes.targets if t.role == "canary")
+    best, best_time = champion, math.inf
+    for target in routes.targets:
+        weight = target.weight if target.role == "canary" else left
+        if weight <= 0 or not (target is champion or target.role == "canary"):
+            continue
+        time = -math.log(point(routes.salt, endpoint, str(target.version), key)) / weight
+        if time < best_time:
+            best, best_time = target, time
+    return best
 
 
-def point(salt: str, endpoint: str, key: str) -> float:
-    """Return where a key falls between 0 and 100, evenly spread and always the same."""
-    text = f"{salt}\0{endpoint}\0{key}".encode("utf-8", "replace")
+def point(*names: str) -> float:
+    """Return a number above 0 and up to 1 for names: evenly spread and always the same."""
+    text = "\0".join(names).encode("utf-8", "replace")
     value = int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big")
-    return 100.0 * value / _SCALE
+    return (value + 1) / _SCALE
+
+
+def check_name(name: str) -> str:
+    """Return the name if an endpoint may have it.
+
+    Raises:
+        BadEndpoint: It cannot stand in a URL.
+    """
+    if not _NAME.fullmatch(name):
+        raise BadEndpoint(
+            f"{name!r} cannot be the name of an endpoint.",
+            expected="letters, digits, '_', '-' and '.', at most 128",
+        )
+    return name
 
 
 def check_routes(table: RouteTable) -> RouteTable:
@@ -135,11 +158,7 @@ def check_routes(table: RouteTable) -> RouteTable:
             for more than all of the traffic.
     """
     for name, routes in table.endpoints.items():
-        if not _NAME.fullmatch(name):
-            raise BadEndpoint(
-                f"{name!r} cannot be the name of an endpoint.",
-                expected="letters, digits, '_', '-' and '.', at most 128",
-            )
+        check_name(name)
         champions = [t for t in routes.targets if t.role == "champion"]
         if len(champions) != 1:
             raise BadEndpoint(
@@ -153,7 +172,7 @@ def check_routes(table: RouteTable) -> RouteTable:
                 hint="Deploy another model under an endpoint of its own.",
             )
         weights = [t.weight for t in routes.targets if t.role == "canary"]
-        if any(w < 0 for w in weights) or sum(weights) > 100:
+        if any(w < 0 for w in weights) or sum(weights) > 100 + 1e-9:
             raise BadEndpoint(
                 f"The canaries of {name!r} ask for {sum(weights):g}% of the traffic.",
                 expected="shares of 0 to 100% in all",

@@ -6,7 +6,8 @@ change, and again at every start, so that a crash between the two is mended by i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -16,26 +17,14 @@ from tidemill.core.clock import Clock
 from tidemill.core.errors import nearest
 from tidemill.core.ids import Ids
 from tidemill.core.policy import RolloutPolicy, ServingPolicy
-from tidemill.core.references import Ref
 from tidemill.journal.service import Journal
 from tidemill.lineage.service import Lineage
-from tidemill.serving import store
-from tidemill.serving.errors import (
-    BadEndpoint,
-    EndpointNotFound,
-    NothingToRollBack,
-    RolloutEnded,
-    RolloutNotFound,
-)
-from tidemill.serving.events import Deployed, RolloutMoved
-from tidemill.serving.records import Deployment, Rollout, RolloutStatus, Target, Verdict
-from tidemill.serving.routes import (
-    EndpointRoutes,
-    RouteTable,
-    RouteTarget,
-    read_routes,
-    write_routes,
-)
+from tidemill.serving import store, traffic
+from tidemill.serving.changes import By, Changes
+from tidemill.serving.errors import BadEndpoint, EndpointNotFound, RolloutEnded, RolloutNotFound
+from tidemill.serving.evidence import Verdict
+from tidemill.serving.records import Deployment, Part, Rollout, RolloutStatus, Share, Target
+from tidemill.serving.routes import RouteTable, check_name, read_routes, write_routes
 from tidemill.storage.db.engine import Database
 
 Unpack = Callable[[str], Path]
@@ -69,13 +58,13 @@ class Deployments:
         policies: Policies,
     ) -> None:
         self._db = db
-        self._journal = journal
-        self._lineage = lineage
+        self._changes = Changes(journal, lineage, clock)
         self._clock = clock
         self._ids = ids
         self._routes = routes
         self._unpack = unpack
         self._policies = policies
+        self._writing = threading.Lock()
 
     def endpoints(self) -> list[Deployment]:
         """Return what stands behind every endpoint, by name."""
@@ -102,6 +91,11 @@ class Deployments:
         with self._db.read() as connection:
             return store.read_deployment(connection, endpoint)
 
+    def generation(self) -> int:
+        """Return the number of the newest change."""
+        with self._db.read() as connection:
+            return store.generation(connection)
+
     def rollouts(
         self, endpoint: str | None = None, *, status: RolloutStatus | None = None
     ) -> list[Rollout]:
@@ -120,6 +114,14 @@ class Deployments:
                 return rollout
         raise RolloutNotFound(f"There is no rollout {identifier!r}.")
 
+    def parts(self, endpoint: str) -> tuple[Part, ...]:
+        """Return what each version behind an endpoint has to do.
+
+        Raises:
+            EndpointNotFound: Nothing is deployed under that name.
+        """
+        return traffic.parts(self.get(endpoint), self.kept(endpoint))
+
     def deploy(
         self,
         endpoint: str,
@@ -129,16 +131,92 @@ class Deployments:
         reason: str,
         cause: str | None = None,
     ) -> Deployment:
-        """Give all of an endpoint's traffic to a version, at once; a running rollout ends."""
+        """Give all of an endpoint's traffic to a version, at once; a running rollout ends.
+
+        Raises:
+            BadEndpoint: The name cannot be an endpoint's.
+        """
+        check_name(endpoint)
         self._unpack(target.bundle)
+        by = By(actor=actor, reason=reason, cause=cause)
 
         def work(connection: Connection) -> None:
-            self._supersede(connection, endpoint, actor, f"{target.ref} was deployed.", cause)
-            self._install(connection, endpoint, target, actor, reason, cause)
+            superseded = By(actor=actor, reason=f"{target.ref} was deployed.", cause=cause)
+            self._changes.supersede(connection, endpoint, superseded)
+            self._changes.install(connection, endpoint, target, by)
 
         self._db.write(work)
         self.write_routes()
         return self.get(endpoint)
+
+    def split(
+        self,
+        endpoint: str,
+        shares: Sequence[Share],
+        *,
+        actor: str,
+        reason: str,
+        cause: str | None = None,
+    ) -> Deployment:
+        """Have versions answer fixed shares of the keys, until something else is said.
+
+        Raises:
+            EndpointNotFound: Nothing is deployed under that name.
+            BadSplit: The shares do not add up to the whole.
+        """
+        traffic.split(self.get(endpoint), shares)
+        for share in shares:
+            self._unpack(share.target.bundle)
+
+        def change(live: Deployment) -> Deployment:
+            return traffic.split(live, shares)[0]
+
+        return self._divert(
+            endpoint, change, By(actor=actor, reason=reason, cause=cause), supersede=True
+        )
+
+    def mirror(
+        self,
+        endpoint: str,
+        target: Target,
+        *,
+        actor: str,
+        reason: str,
+        on: bool = True,
+        cause: str | None = None,
+    ) -> Deployment:
+        """Mirror every request to a version that answers none, or stop that.
+
+        Raises:
+            EndpointNotFound: Nothing is deployed under that name.
+            BadEndpoint: It answers there already, or is to stop and is no shadow.
+        """
+        now = self._clock.now()
+        live = self.get(endpoint)
+        traffic.mirrored(live, target, now) if on else traffic.unmirrored(live, target)
+        if on:
+            self._unpack(target.bundle)
+
+        def change(live: Deployment) -> Deployment:
+            found = traffic.mirrored(live, target, now) if on else traffic.unmirrored(live, target)
+            return found[0]
+
+        return self._divert(endpoint, change, By(actor=actor, reason=reason, cause=cause))
+
+    def keep(
+        self, endpoint: str, count: int, *, actor: str, reason: str, cause: str | None = None
+    ) -> Deployment:
+        """Keep so many of the versions that answered before warm, whatever the policy says.
+
+        Raises:
+            EndpointNotFound: Nothing is deployed under that name.
+        """
+        self.get(endpoint)
+        return self._divert(
+            endpoint,
+            lambda live: traffic.kept(live, count)[0],
+            By(actor=actor, reason=reason, cause=cause),
+        )
 
     def start_rollout(
         self,
@@ -179,6 +257,7 @@ class Deployments:
             status="running",
             started=now,
             step_started=now,
+            steps_started=(now,),
             reason=reason,
         )
 
@@ -186,8 +265,11 @@ class Deployments:
             for known in store.read_rollouts(connection, endpoint, "running"):
                 if known.candidate == target:
                     return known
-            self._supersede(connection, endpoint, actor, f"{target.ref} came next.", cause)
-            self._move(connection, rollout, Verdict(action="advance", reason=reason), actor, cause)
+            next_one = By(actor=actor, reason=f"{target.ref} came next.", cause=cause)
+            self._changes.supersede(connection, endpoint, next_one)
+            by = By(actor=actor, reason=reason, cause=cause)
+            verdict = Verdict(action="advance", reason=reason)
+            self._changes.move(connection, rollout, verdict, by)
             return rollout
 
         started = self._db.write(work)
@@ -203,16 +285,21 @@ class Deployments:
             RolloutNotFound: None has that id.
             RolloutEnded: It came to its end before.
         """
-        rollout = self._running(identifier)
-        step = rollout.step + 1
-        if step >= len(rollout.policy.steps) or rollout.policy.steps[step] >= 100:
-            return self.promote(identifier, verdict, actor=actor, cause=cause)
-        moved = msgspec.structs.replace(
-            rollout, step=step, step_started=self._clock.now(), reason=verdict.reason
-        )
-        self._db.write(lambda c: self._move(c, moved, verdict, actor, cause))
-        self.write_routes()
-        return moved
+
+        def change(rollout: Rollout) -> Rollout:
+            step = rollout.step + 1
+            if step >= len(rollout.policy.steps) or rollout.policy.steps[step] >= 100:
+                return msgspec.structs.replace(rollout, status="promoted", reason=verdict.reason)
+            now = self._clock.now()
+            return msgspec.structs.replace(
+                rollout,
+                step=step,
+                step_started=now,
+                steps_started=(*(rollout.steps_started or (rollout.started,)), now),
+                reason=verdict.reason,
+            )
+
+        return self._moved(identifier, change, verdict, actor, cause)
 
     def promote(
         self, identifier: str, verdict: Verdict, *, actor: str, cause: str | None = None
@@ -223,18 +310,11 @@ class Deployments:
             RolloutNotFound: None has that id.
             RolloutEnded: It came to its end before.
         """
-        rollout = self._running(identifier)
-        done = msgspec.structs.replace(rollout, status="promoted", reason=verdict.reason)
 
-        def work(connection: Connection) -> None:
-            self._move(connection, done, verdict, actor, cause)
-            self._install(
-                connection, rollout.endpoint, rollout.candidate, actor, verdict.reason, cause
-            )
+        def change(rollout: Rollout) -> Rollout:
+            return msgspec.structs.replace(rollout, status="promoted", reason=verdict.reason)
 
-        self._db.write(work)
-        self.write_routes()
-        return done
+        return self._moved(identifier, change, verdict, actor, cause)
 
     def abort(
         self, identifier: str, verdict: Verdict, *, actor: str, cause: str | None = None
@@ -245,185 +325,114 @@ class Deployments:
             RolloutNotFound: None has that id.
             RolloutEnded: It came to its end before.
         """
-        rollout = self._running(identifier)
-        done = msgspec.structs.replace(rollout, status="rolled-back", reason=verdict.reason)
-        self._db.write(lambda c: self._move(c, done, verdict, actor, cause))
-        self.write_routes()
-        return done
 
-    def preview_rollback(self, endpoint: str) -> str:
-        """Say what `rollback` would do.
+        def change(rollout: Rollout) -> Rollout:
+            return msgspec.structs.replace(rollout, status="rolled-back", reason=verdict.reason)
 
-        Raises:
-            EndpointNotFound: Nothing is deployed under that name.
-            NothingToRollBack: There is no earlier version.
-        """
-        live = self.get(endpoint)
-        if live.canary is not None:
-            return (
-                f"{live.canary.ref} loses its {live.canary_percent:g}% of the traffic; "
-                f"{live.champion.ref} answers everything."
-            )
-        if live.previous is None:
-            raise NothingToRollBack(
-                f"Endpoint {endpoint!r} has served only {live.champion.ref}.",
-                hint="Deploy another version with: tidemill deploy MODEL@VERSION",
-            )
-        return f"{live.previous.ref} answers everything in place of {live.champion.ref}."
+        return self._moved(identifier, change, verdict, actor, cause)
 
     def rollback(
         self, endpoint: str, *, actor: str, reason: str, cause: str | None = None
     ) -> Deployment:
-        """Undo the last change: end a running rollout, or go back to the version before.
+        """Undo the last change: end what is on trial, or go back to the version before.
 
         Raises:
             EndpointNotFound: Nothing is deployed under that name.
             NothingToRollBack: There is no earlier version.
         """
-        self.preview_rollback(endpoint)
-        live = self.get(endpoint)
-        for rollout in self.rollouts(endpoint, status="running"):
-            verdict = Verdict(action="rollback", reason=reason)
-            self.abort(rollout.id, verdict, actor=actor, cause=cause)
-            return self.get(endpoint)
-        assert live.previous is not None
-        return self.deploy(endpoint, live.previous, actor=actor, reason=reason, cause=cause)
+        after, _ = traffic.returned(self.get(endpoint))
+        self._unpack(after.champion.bundle)
+        by = By(actor=actor, reason=reason, cause=cause)
+
+        def work(connection: Connection) -> None:
+            running = store.read_rollouts(connection, endpoint, "running")
+            for rollout in running:
+                ended = msgspec.structs.replace(rollout, status="rolled-back", reason=reason)
+                verdict = Verdict(action="rollback", reason=reason)
+                self._changes.move(connection, ended, verdict, by)
+            if not running:
+                self._changes.go_back(connection, endpoint, by)
+
+        self._db.write(work)
+        self.write_routes()
+        return self.get(endpoint)
 
     def write_routes(self) -> int:
         """Write the route table from the tables, and return its generation.
 
         Workers pick it up at once; a table that says the same as before is not written again.
         """
-        with self._db.read() as connection:
-            deployments = store.read_deployments(connection)
-            generation = store.generation(connection)
-        policies = self._policies()
-        routes = {
-            d.endpoint: _routes(d, policies.get(d.endpoint, ServingPolicy())) for d in deployments
-        }
-        for deployment in deployments:
-            for target in _targets(deployment):
-                self._unpack(target.bundle)
-        table = RouteTable(generation=generation, endpoints=routes)
-        if not self._routes.exists() or read_routes(self._routes) != table:
-            write_routes(self._routes, table)
-        return generation
+        # One at a time: who read the tables before another change must not write after it.
+        with self._writing:
+            with self._db.read() as connection:
+                deployments = store.read_deployments(connection)
+                generation = store.generation(connection)
+            policies = self._policies()
+            routes = {
+                d.endpoint: traffic.routes_of(d, policies.get(d.endpoint, ServingPolicy()))
+                for d in deployments
+            }
+            for endpoint in routes.values():
+                for target in endpoint.targets:
+                    self._unpack(target.bundle)
+            table = RouteTable(generation=generation, endpoints=routes)
+            if not self._routes.exists() or read_routes(self._routes) != table:
+                write_routes(self._routes, table)
+            return generation
 
-    def _running(self, identifier: str) -> Rollout:
-        rollout = self.rollout(identifier)
-        if rollout.status != "running":
-            raise RolloutEnded(
-                f"The rollout of {rollout.candidate.ref} has ended: {rollout.status}.",
-                hint="Start another with: tidemill deploy MODEL@VERSION --canary",
-            )
-        return rollout
-
-    def _install(
+    def _moved(
         self,
-        connection: Connection,
-        endpoint: str,
-        target: Target,
-        actor: str,
-        reason: str,
-        cause: str | None,
-    ) -> None:
-        before = store.read_deployment(connection, endpoint)
-        live = None if before is None else before.champion
-        if live == target and before is not None and before.canary is None:
-            return
-        previous = before.previous if before and live == target else live
-        event = Deployed(
-            endpoint=endpoint,
-            model=target.model,
-            version=target.version,
-            previous=None if previous is None else previous.version,
-            reason=reason,
-        )
-        subject = Ref("endpoint", endpoint)
-        fact = self._journal.append(connection, event, subject=subject, actor=actor, cause=cause)
-        self._lineage.link(connection, target.ref, subject, "serves")
-        store.set_deployment(
-            connection,
-            Deployment(
-                endpoint=endpoint,
-                champion=target,
-                previous=previous,
-                changed=self._clock.now(),
-                decision=fact.id,
-            ),
-        )
-
-    def _move(
-        self,
-        connection: Connection,
-        rollout: Rollout,
+        identifier: str,
+        change: Callable[[Rollout], Rollout],
         verdict: Verdict,
         actor: str,
         cause: str | None,
-    ) -> None:
-        """Write how a rollout stands, and what that makes of the traffic."""
-        running = rollout.status == "running"
-        percent = rollout.percent if running else 100.0 * (rollout.status == "promoted")
-        event = RolloutMoved(
-            rollout=rollout.id,
-            endpoint=rollout.endpoint,
-            version=rollout.candidate.version,
-            status=rollout.status,
-            percent=percent,
-            reason=verdict.reason,
-            numbers=verdict.numbers,
-            model=rollout.candidate.model,
+    ) -> Rollout:
+        """Change a rollout that runs; whether it still does is asked where it is changed."""
+        self.rollout(identifier)
+        by = By(actor=actor, reason=verdict.reason, cause=cause)
+
+        def work(connection: Connection) -> Rollout:
+            moved = change(_running(store.read_rollout(connection, identifier)))
+            self._changes.move(connection, moved, verdict, by)
+            if moved.status == "promoted":
+                self._changes.install(connection, moved.endpoint, moved.candidate, by)
+            return moved
+
+        moved = self._db.write(work)
+        self.write_routes()
+        return moved
+
+    def _divert(
+        self,
+        endpoint: str,
+        change: Callable[[Deployment], Deployment],
+        by: By,
+        *,
+        supersede: bool = False,
+    ) -> Deployment:
+        keep = self.kept(endpoint)
+
+        def work(connection: Connection) -> None:
+            if supersede:
+                self._changes.supersede(connection, endpoint, by)
+            live = store.read_deployment(connection, endpoint)
+            assert live is not None
+            self._changes.divert(connection, change(live), by, keep=keep)
+
+        self._db.write(work)
+        self.write_routes()
+        return self.get(endpoint)
+
+    def kept(self, endpoint: str) -> int:
+        """Return how many versions that answered before stay warm, by the policy."""
+        return self._policies().get(endpoint, ServingPolicy()).keep
+
+
+def _running(rollout: Rollout) -> Rollout:
+    if rollout.status != "running":
+        raise RolloutEnded(
+            f"The rollout of {rollout.candidate.ref} has ended: {rollout.status}.",
+            hint="Start another with: tidemill deploy MODEL@VERSION --canary",
         )
-        subject = Ref("endpoint", rollout.endpoint)
-        fact = self._journal.append(connection, event, subject=subject, actor=actor, cause=cause)
-        store.set_rollout(connection, rollout)
-        live = store.read_deployment(connection, rollout.endpoint)
-        assert live is not None
-        changed = msgspec.structs.replace(
-            live,
-            canary=rollout.candidate if running else None,
-            canary_percent=rollout.percent if running else 0.0,
-            changed=self._clock.now(),
-            decision=fact.id,
-        )
-        store.set_deployment(connection, changed)
-
-    def _supersede(
-        self, connection: Connection, endpoint: str, actor: str, reason: str, cause: str | None
-    ) -> None:
-        for rollout in store.read_rollouts(connection, endpoint, "running"):
-            ended = msgspec.structs.replace(rollout, status="superseded", reason=reason)
-            verdict = Verdict(action="rollback", reason=reason)
-            self._move(connection, ended, verdict, actor, cause)
-
-
-def _targets(deployment: Deployment) -> list[Target]:
-    kept = (deployment.champion, deployment.previous, deployment.canary)
-    return [t for t in kept if t is not None]
-
-
-def _routes(deployment: Deployment, policy: ServingPolicy) -> EndpointRoutes:
-    targets = [_route(deployment.champion)]
-    if deployment.canary is not None:
-        canary = _route(deployment.canary)
-        targets.append(
-            msgspec.structs.replace(canary, role="canary", weight=deployment.canary_percent)
-        )
-    # Requests name versions by number, so of two models' versions with one number one is served.
-    if deployment.previous is not None and deployment.previous.version not in {
-        t.version for t in targets
-    }:
-        targets.append(msgspec.structs.replace(_route(deployment.previous), role="standby"))
-    salt = "" if deployment.canary is None else str(deployment.canary.version)
-    return EndpointRoutes(
-        targets=tuple(targets),
-        salt=salt,
-        log=policy.log,
-        redact=policy.redact,
-        validate=policy.validate,
-        durable=policy.durable,
-    )
-
-
-def _route(target: Target) -> RouteTarget:
-    return RouteTarget(model=target.model, version=target.version, bundle=target.bundle)
+    return rollout

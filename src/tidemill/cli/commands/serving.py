@@ -1,4 +1,4 @@
-"""`deploy`, `promote`, `rollback`: what answers."""
+"""`deploy`, `promote`, `rollback`: what answers. Each says what it changes before it does."""
 
 from __future__ import annotations
 
@@ -8,47 +8,110 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tidemill.cli.entry import Context
+    from tidemill.serving.records import Deployment, Part, Plan
 
 
 def register(commands: Any, common: argparse.ArgumentParser) -> None:
     """Add the commands of this group."""
-    deploy = commands.add_parser("deploy", parents=[common], help="give a version the traffic")
-    deploy.add_argument("ref", help="MODEL@VERSION or MODEL@ALIAS")
-    deploy.add_argument("--endpoint", help="where (default: the model's own)")
-    deploy.add_argument("--canary", action="store_true", help="step by step, by the policy")
+    careful = argparse.ArgumentParser(add_help=False)
+    careful.add_argument("--endpoint", help="where (default: the model's own)")
+    careful.add_argument("--dry-run", action="store_true", help="only say what would change")
+
+    deploy = commands.add_parser(
+        "deploy", parents=[common, careful], help="give a version the traffic, or a part of it"
+    )
+    deploy.add_argument("ref", help="MODEL@VERSION or MODEL@ALIAS; with --split or --keep, MODEL")
+    how = deploy.add_mutually_exclusive_group()
+    how.add_argument(
+        "--canary",
+        nargs="?",
+        const=True,
+        default=False,
+        type=_percent,
+        metavar="PERCENT",
+        help="step by step by the policy, from PERCENT on where it is given",
+    )
+    how.add_argument(
+        "--shadow", action="store_true", help="mirror every request to it; it answers none"
+    )
+    how.add_argument("--no-shadow", action="store_true", help="mirror to it no more")
+    how.add_argument(
+        "--split", metavar="SHARES", help="fixed shares by key, as in 3=50,4=50", type=_shares
+    )
+    deploy.add_argument(
+        "--keep", type=int, metavar="N", help="how many of the versions before stay warm"
+    )
     deploy.set_defaults(command=_deploy)
 
-    promote = commands.add_parser("promote", parents=[common], help="end a rollout with all of it")
+    promote = commands.add_parser(
+        "promote", parents=[common, careful], help="end a rollout with all of it"
+    )
     promote.add_argument("ref", help="MODEL@VERSION")
     promote.set_defaults(command=_promote)
 
     rollback = commands.add_parser("rollback", parents=[common], help="undo the last change")
     rollback.add_argument("endpoint")
     rollback.add_argument("--yes", action="store_true", help="do not ask")
+    rollback.add_argument("--dry-run", action="store_true", help="only say what would change")
     rollback.set_defaults(command=_rollback)
 
 
-def _deploy(context: Context, given: argparse.Namespace) -> int:
-    from tidemill.sdk.session import open_session
+def _percent(text: str) -> float:
+    try:
+        value = float(text.removesuffix("%"))
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= 100:
+        raise argparse.ArgumentTypeError(f"{text!r} is no share. Expected above 0, to 100 percent.")
+    return value
 
-    with open_session(context.home) as session:
-        found = session.ask("deploy", ref=given.ref, endpoint=given.endpoint, canary=given.canary)
-    return _say(context, found)
+
+def _shares(text: str) -> str:
+    from tidemill.core.errors import TidemillError
+    from tidemill.serving.traffic import read_shares
+
+    try:
+        read_shares(text)
+    except TidemillError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return text
+
+
+def _deploy(context: Context, given: argparse.Namespace) -> int:
+    from tidemill.sdk.traffic import change
+
+    return _done(
+        context,
+        change(
+            given.ref,
+            home=context.home,
+            endpoint=given.endpoint,
+            canary=given.canary,
+            shadow=True if given.shadow else False if given.no_shadow else None,
+            split=given.split,
+            keep=given.keep,
+            dry_run=given.dry_run,
+        ),
+    )
 
 
 def _promote(context: Context, given: argparse.Namespace) -> int:
     from tidemill.sdk.session import open_session
 
     with open_session(context.home) as session:
-        found = session.ask("promote", ref=given.ref)
-    return _say(context, found)
+        verb = "promote_plan" if given.dry_run else "promote"
+        found = session.ask(verb, ref=given.ref, endpoint=given.endpoint)
+    return _done(context, found)
 
 
 def _rollback(context: Context, given: argparse.Namespace) -> int:
     from tidemill.sdk.session import open_session
 
     with open_session(context.home) as session:
-        context.output.say(session.ask("rollback_preview", endpoint=given.endpoint))
+        plan = session.ask("rollback_plan", endpoint=given.endpoint)
+        if given.dry_run:
+            return _done(context, plan)
+        context.output.say(plan.sentence)
         if not given.yes and sys.stdin.isatty():
             sys.stderr.write("Go on? [y/N] ")
             sys.stderr.flush()
@@ -56,13 +119,25 @@ def _rollback(context: Context, given: argparse.Namespace) -> int:
                 context.output.say("Nothing was changed.")
                 return 1
         found = session.ask("rollback", endpoint=given.endpoint)
-    return _say(context, found)
+    return _done(context, found)
 
 
-def _say(context: Context, deployment: Any) -> int:
-    if not context.output.data(deployment):
-        canary = deployment.canary
-        part = "" if canary is None else f", {canary.ref} {deployment.canary_percent:g}%"
-        share = 100 - deployment.canary_percent
-        context.output.write(f"{deployment.endpoint}: {deployment.champion.ref} {share:g}%{part}")
+def _done(context: Context, found: Deployment | Plan) -> int:
+    from tidemill.serving.records import Plan
+    from tidemill.serving.traffic import parts
+
+    if context.output.data(found):
+        return 0
+    if isinstance(found, Plan):
+        context.output.say(f"{found.sentence} (Nothing was changed.)")
+        context.output.write(f"{found.endpoint}: {_words(found.before)} → {_words(found.after)}")
+    else:
+        context.output.write(f"{found.endpoint}: {_words(parts(found, 0))}")
     return 0
+
+
+def _words(parts: tuple[Part, ...]) -> str:
+    """Return what versions do, for people."""
+    answering = [f"model:{p.model}@{p.version} {p.percent:g}%" for p in parts if p.percent > 0]
+    answering += [f"model:{p.model}@{p.version} shadow" for p in parts if p.role == "shadow"]
+    return ", ".join(answering) or "nothing"

@@ -74,8 +74,17 @@ class RolloutPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         steps: The share of traffic at each step, in percent; the last is 100.
         step_duration: How long each step is watched at least, in seconds.
         min_requests: How many predictions a step needs before it is judged.
-        max_error_rate: The share of failed requests that rolls back at once.
-        metric: The realised metric that is compared with the champion's.
+        max_error_rate: The share of failed requests above which a candidate that also fails
+            oftener than the champion is rolled back at once.
+        max_latency_ms: What 99 of 100 requests must stay below; a candidate that is shown to be
+            over it, and slower than the champion, is rolled back at once.
+        max_latency_ratio: By which factor the candidate's 99th percentile of latency may be above
+            the champion's; under 5 ms more never count.
+        max_shift: By how much the distribution of answers may differ from the champion's, as the
+            largest difference of shares (Kolmogorov-Smirnov); not looked at where it is left out.
+        on_shift: What happens once it is shown to differ by more.
+        metric: The realised metric whose loss is compared with the champion's: one that is a mean
+            over rows; log loss or squared error where it is left out.
         confidence: How sure the sequential test must be before it rolls back or promotes.
         tolerance: By how much the candidate's mean loss may be worse at the most, shown with that
             confidence, before it gets all of the traffic; where it is left out, a candidate that
@@ -89,6 +98,10 @@ class RolloutPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     step_duration: Seconds = 3600.0
     min_requests: Count = 100
     max_error_rate: Share = 0.02
+    max_latency_ms: Annotated[float, Meta(gt=0)] | None = None
+    max_latency_ratio: Annotated[float, Meta(ge=1)] | None = 2.0
+    max_shift: Share | None = None
+    on_shift: Literal["report", "hold", "rollback"] = "report"
     metric: str | None = None
     confidence: Confidence = 0.95
     tolerance: Annotated[float, Meta(ge=0)] | None = None
@@ -152,6 +165,7 @@ class ServingPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         log: Which share of predictions is logged, 0 to 1.
         redact: Columns that never reach the log.
         durable: Whether a prediction is answered only when its log record is on disk.
+        keep: How many of the versions that answered before stay warm.
     """
 
     endpoint: str | None = None
@@ -159,6 +173,7 @@ class ServingPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     log: Share = 1.0
     redact: tuple[str, ...] = ()
     durable: bool = False
+    keep: Annotated[int, Meta(ge=0, le=50)] = 1
 
 
 class AlertPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

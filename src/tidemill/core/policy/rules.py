@@ -10,7 +10,12 @@ import msgspec
 
 from tidemill.core.errors import nearest
 from tidemill.core.policy.records import DatasetPolicy, GateRule, ModelPolicy, Policy
-from tidemill.core.tasks import CLASSIFICATION_METRICS, REGRESSION_METRICS, metrics_of
+from tidemill.core.tasks import (
+    CLASSIFICATION_METRICS,
+    REGRESSION_METRICS,
+    ROW_METRICS,
+    metrics_of,
+)
 
 Path = tuple[str, ...]
 
@@ -124,6 +129,13 @@ def _of_gate(path: Path, metric: str, rule: GateRule) -> Iterator[Breach]:
 
 
 def _of_rollout(path: Path, model: ModelPolicy) -> Iterator[Breach]:
+    metric = model.rollout.metric
+    if metric in CLASSIFICATION_METRICS + REGRESSION_METRICS and metric not in ROW_METRICS:
+        expected = f"a metric that is a mean over rows: {', '.join(ROW_METRICS)}"
+        yield Breach((*path, "metric"), f"is {metric!r}", expected)
+    if model.rollout.on_shift != "report" and model.rollout.max_shift is None:
+        expected = "max_shift beside it, the difference that is allowed"
+        yield Breach((*path, "on_shift"), f"is {model.rollout.on_shift!r}", expected)
     steps = model.rollout.steps
     if not steps or steps[-1] != 100 or list(steps) != sorted(set(steps)):
         yield Breach(

@@ -15,12 +15,12 @@ from concurrent.futures import Executor
 from typing import Literal
 
 import msgspec
-import numpy as np
 
 from tidemill.core.clock import Clock
 from tidemill.core.errors import Busy
 from tidemill.models.errors import InvalidInput, TooBusy, TooSlow
 from tidemill.predictions.errors import LogStopped
+from tidemill.predictions.identity import ids_of, request_number
 from tidemill.predictions.records import PredictionRecord
 from tidemill.serving.routes import RouteTarget
 from tidemill.serving.worker.batching import Queue
@@ -143,11 +143,12 @@ class Plane:
         if self.waiting + rows.count > self._most:
             self._refused(endpoint, 429)
             raise HttpError(429, "Too many rows are waiting. Try again in a second.", RETRY)
-        job = _Job(self, ask, endpoint, target, rows, self._clock.monotonic())
+        number = request_number(self._rng, ask.key)
+        job = _Job(self, ask, endpoint, target, rows, self._clock.monotonic(), number)
         self.waiting += rows.count
         self._start(job)
         if ask.version is None and endpoint.shadows:
-            self._mirror(ask, endpoint, rows.count)
+            self._mirror(job)
         return job.reply
 
     def close(self) -> None:
@@ -193,7 +194,7 @@ class Plane:
         self._resolve(job, error_response(500, "The server failed; its log says why."))
 
     def _succeed(self, job: _Job, outcome: Outcome) -> None:
-        ids = self._ids(job.ask.time, job.rows.count)
+        ids = job.ids()
         now = self._clock.monotonic()
         served = self._served(job)
         served.answered(outcome.call, job.ask.arrived, job.began)
@@ -216,8 +217,7 @@ class Plane:
     def _fail(self, job: _Job, error: Exception) -> None:
         served = self._served(job)
         served.errors += 1
-        ids = self._ids(job.ask.time, job.rows.count)
-        self._record(job, served, "error", ids, None, self._clock.monotonic())
+        self._record(job, served, "error", job.ids(), None, self._clock.monotonic())
         champion = job.endpoint.champion
         if job.mirrored:
             self._settle(job)
@@ -237,7 +237,8 @@ class Plane:
             job.began = self._clock.monotonic()
             self._start(job)
 
-    def _mirror(self, ask: Ask, endpoint: Endpoint, count: int) -> None:
+    def _mirror(self, answered: _Job) -> None:
+        ask, endpoint = answered.ask, answered.endpoint
         if self.waiting > self._most // 2:
             self._metrics.count("tidemill_shadow_dropped_total", (("endpoint", endpoint.name),))
             return
@@ -249,8 +250,8 @@ class Plane:
                 self._metrics.served(endpoint.name, target.version, target.role).errors += 1
                 continue
             self.waiting += rows.count
-            now = self._clock.monotonic()
-            self._start(_Job(self, ask, endpoint, target, rows, now, mirrored=True))
+            now, number = self._clock.monotonic(), answered.number
+            self._start(_Job(self, ask, endpoint, target, rows, now, number, mirrored=True))
 
     def _record(
         self,
@@ -314,17 +315,6 @@ class Plane:
     def _served(self, job: _Job) -> Served:
         return self._metrics.served(job.endpoint.name, job.target.version, job.target.role)
 
-    def _ids(self, time: int, count: int) -> list[str]:
-        """Return UUIDv7s: one random number a request, counted up for its rows."""
-        high = (time // 1000 & 0xFFFF_FFFF_FFFF) << 16 | 0x7000 | self._rng.getrandbits(12)
-        low = 0b10 << 62 | self._rng.getrandbits(61)
-        if count == 1:
-            return [f"{high:016x}{low:016x}"]
-        halves = np.empty((count, 2), dtype=">u8")
-        halves[:, 0] = high
-        halves[:, 1] = np.arange(low, low + count, dtype=np.uint64)
-        return halves.tobytes().hex(",", 16).split(",")
-
 
 def _failure(target: RouteTarget, error: Exception) -> Response:
     """Say why a version has no answer: it has too much to do, is too slow, or broke."""
@@ -346,6 +336,7 @@ class _Job:
         "began",
         "endpoint",
         "mirrored",
+        "number",
         "reply",
         "rows",
         "settled",
@@ -360,6 +351,7 @@ class _Job:
         target: RouteTarget,
         rows: Rows,
         began: float,
+        number: int,
         *,
         mirrored: bool = False,
     ) -> None:
@@ -369,9 +361,14 @@ class _Job:
         self.endpoint = endpoint
         self.target = target
         self.rows = rows
+        self.number = number
         self.mirrored = mirrored
         self.settled = False
         self.reply = Reply()
+
+    def ids(self) -> list[str]:
+        """Return the predictions' ids; a shadow's differ from the answer's by its version."""
+        return ids_of(self.ask.time, self.target.version, self.number, self.rows.count)
 
     def done(self, outcome: Outcome | Exception) -> None:
         try:
