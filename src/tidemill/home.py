@@ -39,12 +39,16 @@ if TYPE_CHECKING:
     from tidemill.exchange.whole.restoring import Restorer
     from tidemill.loop.chronicle import Chronicle
     from tidemill.loop.controller import Controller
+    from tidemill.loop.incidents.service import Incidents
     from tidemill.loop.reproduction import Reproducer
     from tidemill.loop.rollouts import Rollouts
     from tidemill.loop.shadows import Shadows
     from tidemill.loop.tracing import Tracer
     from tidemill.loop.trainer import Trainer
     from tidemill.models.records import Signature
+    from tidemill.monitoring.alerts.delivery import Dispatcher
+    from tidemill.monitoring.alerts.service import Alerts
+    from tidemill.monitoring.alerts.steadiness import SteadyPolicy
     from tidemill.monitoring.reference import Reference
     from tidemill.monitoring.service import Monitor
     from tidemill.pipelines.service import Pipelines
@@ -318,6 +322,45 @@ class Home:
         return Monitor(self.db, self.journal, self.clock, self.predictions_folder, self._reference)
 
     @cached_property
+    def alerts(self) -> Alerts:
+        """What a person should know."""
+        from tidemill.loop.alerting import LoopSource
+        from tidemill.monitoring.alerts.service import Alerts
+        from tidemill.monitoring.alerts.sources import MonitorSource
+
+        return Alerts(
+            self.db,
+            self.journal,
+            self.clock,
+            self.ids,
+            policy=self._alert_policy,
+            sources=(MonitorSource(self.journal, self.monitor), LoopSource(self.deployments)),
+        )
+
+    @cached_property
+    def dispatcher(self) -> Dispatcher:
+        """What carries messages to people."""
+        from tidemill.monitoring.alerts.delivery import Dispatcher
+        from tidemill.monitoring.alerts.secrets import Secrets
+
+        return Dispatcher(
+            self.db,
+            self.journal,
+            self.clock,
+            self.ids,
+            policy=self._alert_policy,
+            secrets=Secrets(os.environ, self.project),
+            logs=self.path / "logs",
+        )
+
+    @cached_property
+    def incidents(self) -> Incidents:
+        """What tells what happened around alerts."""
+        from tidemill.loop.incidents.service import Incidents
+
+        return Incidents(self.alerts, self.monitor, self.journal, self.clock, lambda: self.policy)
+
+    @cached_property
     def rollouts(self) -> Rollouts:
         """What judges candidates in traffic."""
         from tidemill.loop.evidence import Gathering
@@ -360,6 +403,7 @@ class Home:
             monitor=self.monitor,
             rollouts=self.rollouts,
             shadows=self.shadows,
+            alerts=self.alerts,
             journal=self.journal,
             clock=self.clock,
             ids=self.ids,
@@ -511,6 +555,12 @@ class Home:
         entries = [TreeEntry(a.path, a.digest, a.size) for a in known]
         return self.unpack_code(self.blobs.put(canonical(entries)).digest)
 
+    @cached_property
+    def _alert_policy(self) -> SteadyPolicy:
+        from tidemill.monitoring.alerts.steadiness import SteadyPolicy
+
+        return SteadyPolicy(lambda: self.policy.alerts)
+
     def _surround(self, run_id: str) -> Mapping[str, str]:
         return self.surroundings(run_id)
 
@@ -539,6 +589,7 @@ def declared_tables() -> list[Table]:
     from tidemill.journal import store as _journal
     from tidemill.lineage import store as _lineage
     from tidemill.monitoring import store as _monitoring
+    from tidemill.monitoring.alerts import store as _alerts
     from tidemill.pipelines import store as _pipelines
     from tidemill.registry import store as _registry
     from tidemill.serving import store as _serving
@@ -548,8 +599,8 @@ def declared_tables() -> list[Table]:
 
     # To import a room's store is to declare its tables.
     rooms = (
-        *(_datasets, _journal, _lineage, _monitoring, _pipelines, _registry, _serving, _tracking),
-        _webhooks,
+        *(_alerts, _datasets, _journal, _lineage, _monitoring, _pipelines, _registry, _serving),
+        *(_tracking, _webhooks),
     )
     assert rooms
     return metadata.sorted_tables

@@ -42,7 +42,25 @@ step_duration = "90m"
 [models.delay.retrain]
 on = ["new-data", "schedule: 0 3 * * 1"]
 [alerts]
-sinks = ["log", "webhook: https://example.org/hook"]
+cooldown = "2h"
+routes.critical = ["hook", "chat"]
+[alerts.sinks.hook]
+kind = "webhook"
+url = "https://example.org/hook"
+secret_env = "HOOK_SECRET"
+[alerts.sinks.chat]
+kind = "apprise"
+url_file = "secrets/chat"
+[alerts.rules.low]
+metric = "roc_auc"
+below = 0.6
+recovered = 0.65
+for = "14d"
+models = ["delay"]
+severity = "critical"
+[alerts.rules.calm]
+on = ["drift", "gate-held"]
+severity = "ignore"
 [settings]
 port = 9000
 """
@@ -54,6 +72,11 @@ port = 9000
     assert model.rollout.steps == (5.0, 25.5, 100.0)
     assert model.rollout.step_duration == 5400
     assert policy.settings == {"port": 9000}
+    low = policy.alerts.rules["low"]
+    assert (low.hold, low.severity, low.recovered) == (14 * 86400.0, "critical", 0.65)
+    assert policy.alerts.sinks["hook"].secret_env == "HOOK_SECRET"
+    assert policy.alerts.routes.critical == ("hook", "chat")
+    assert policy.alerts.cooldown == 7200
     assert read_policy(text.encode()) == policy
     assert read_policy("\ufeff" + text.replace("\n", "\r\n")) == policy
     assert read_policy("") == read_policy("# nothing\n")
@@ -104,7 +127,49 @@ MISTAKES = {
     "versions to keep": ("serving.keep = -1\n", 7, ["at least 0"]),
     "window below block": ('monitor.window = "1h"\n', 7, ["3600 s", "block"]),
     "list of tables": ("[[models.delay.rollout]]\nsteps = [100]\n", 7, ["a table"]),
-    "sink": ('[alerts]\nsinks = ["slack"]\n', 8, ["'slack'", "webhook"]),
+    "sinks as a list": ('[alerts]\nsinks = ["log"]\n', 8, ["[alerts.sinks.NAME]"]),
+    "sink": ('[alerts.sinks.s]\nkind = "webhok"\n', 8, ["'webhok'", "'webhook'"]),
+    "sink without address": ('[alerts.sinks.s]\nkind = "webhook"\n', 7, ["0 addresses"]),
+    "sink with a password": (
+        '[alerts.sinks.s]\nkind = "webhook"\nurl = "https://me:it@example.org"\n',
+        9,
+        ["without a name or a password"],
+    ),
+    "sink's address in the open": (
+        '[alerts.sinks.s]\nkind = "apprise"\nurl = "slack://a/b/c"\n',
+        9,
+        ["url_env"],
+    ),
+    "secret in place of a name": (
+        '[alerts.sinks.s]\nkind = "log"\nsecret_env = "hunter-2"\n',
+        9,
+        ["names no variable"],
+    ),
+    "route to nobody": ('[alerts.routes]\nwarning = ["slack"]\n', 8, ["'slack'", "'log'"]),
+    "route of no severity": ('[alerts.routes]\nwarnig = ["log"]\n', 8, ["'warning'"]),
+    "rule of nothing": ('[alerts.rules.r]\nfor = "1d"\n', 7, ["neither kinds nor a figure"]),
+    "rule of both": ('[alerts.rules.r]\non = ["drift"]\nmetric = "f1"\n', 7, ["both kinds"]),
+    "rule's kind": ('[alerts.rules.r]\non = ["performence"]\n', 8, ["'performance'"]),
+    "rule's key": ('[alerts.rules.r]\nhold = "1d"\n', 8, ["'hold'"]),
+    "rule's duration": ('[alerts.rules.r]\non = ["drift"]\nfor = "long"\n', 9, ["'long'", "7d"]),
+    "rule's figure": ('[alerts.rules.r]\nmetric = "recal"\nbelow = 1\n', 8, ["'recall'"]),
+    "rule without a limit": ('[alerts.rules.r]\nmetric = "f1"\n', 7, ["no limit for f1"]),
+    "rule that limits nothing": ('[alerts.rules.r]\non = ["drift"]\nbelow = 1\n', 9, ["metric"]),
+    "rule's recovery": (
+        '[alerts.rules.r]\nmetric = "f1"\nbelow = 0.5\nrecovered = 0.4\n',
+        10,
+        ["at least `below`, 0.5"],
+    ),
+    "rule's model": (
+        '[alerts.rules.r]\non = ["drift"]\nmodels = ["dealy"]\n',
+        9,
+        ["'dealy'", "'delay'"],
+    ),
+    "rule's severity": (
+        '[alerts.rules.r]\non = ["drift"]\nseverity = "hihg"\n',
+        9,
+        ["'hihg'", "'critical'"],
+    ),
     "second definition": ("[models.delay]\n", 7, ["twice"]),
     "same endpoint": (
         '[models.b]\ntrain = "p:f"\ndataset = "flights"\nserving.endpoint = "delay"\n',

@@ -115,8 +115,9 @@ def postgres() -> Iterator[Server]:
 @pytest.fixture(scope="session")
 def declared() -> MetaData:
     """The tables that all rooms declare."""
-    for store in Path(tidemill.__file__).parent.glob("*/store.py"):
-        importlib.import_module(f"tidemill.{store.parent.name}.store")
+    package = Path(tidemill.__file__).parent
+    for store in package.rglob("store.py"):
+        importlib.import_module(".".join(("tidemill", *store.relative_to(package).parts))[:-3])
     return metadata
 
 

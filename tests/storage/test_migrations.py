@@ -15,7 +15,7 @@ from tidemill.storage.db.engine import Database
 from tidemill.storage.db.errors import DatabaseTooNew
 from tidemill.storage.db.migration import VERSIONS, heads
 
-ROOMS = sorted(path.parent.name for path in Path(tidemill.__file__).parent.glob("*/store.py"))
+ROOMS = sorted(path.parent.name for path in Path(tidemill.__file__).parent.rglob("store.py"))
 
 
 @pytest.mark.filterwarnings("ignore:Skipped unsupported reflection of expression-based index")

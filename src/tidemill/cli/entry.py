@@ -32,6 +32,7 @@ GROUPS = (
     "models",
     "serving",
     "monitor",
+    "alerts",
     "loop",
     "predict",
     "moving",

@@ -22,6 +22,19 @@ be believed. `concept`: the relation of features and label changed. `silence`: p
 stopped coming. `quality`: values break the contract. `skew`: serving gives other values than
 training had. `health`: a machine or process is short of something. A rule of `[alerts]` may name
 each."""
+Happening = Literal[
+    "training-failed",
+    "gate-held",
+    "rolled-back",
+    "promoted",
+    "data-refused",
+]
+"""What rules of `[alerts]` may name beside findings. `training-failed`: until one succeeds.
+`data-refused`: until data of the dataset are taken in. Over as soon as they are told are
+`gate-held` (a candidate was held back), `rolled-back` and `promoted`. Where no rule names them,
+nobody is told of what is as it should be: a gate that holds back, and a promotion."""
 Severity = Literal["info", "warning", "critical"]
 KINDS: tuple[FindingKind, ...] = get_args(FindingKind)
+HAPPENINGS: tuple[Happening, ...] = get_args(Happening)
+USUAL: frozenset[str] = frozenset({"gate-held", "promoted"})
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)

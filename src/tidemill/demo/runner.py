@@ -266,6 +266,7 @@ class _Replay:
         if day == BAD_DAY + timedelta(days=1):
             write_day(_known_on(self._year, BAD_DAY), BAD_DAY, folder)
         self._home.controller.tick(on_decision=self._view.decision)
+        self._home.dispatcher.flush()
         self._show(number, day)
 
     def _show(self, number: int, day: date) -> None:
@@ -316,6 +317,7 @@ def commands(project: Path, prediction: str, run: str) -> tuple[tuple[str, str],
         (f"cd {project}", "the project that the demonstration made"),
         (f"{program} trace {prediction}", "from one prediction back to the rows"),
         (f"{program} reproduce {run}", "make the live version again, and compare"),
+        (f"{program} monitor incidents", "what went wrong, and how it ended"),
         (f"{program} loop explain", "what the loop would do now, and why"),
         (f"{program} rollback {MODEL}", "back to the version before"),
         (f"{program} up", "serve this home; its page is at http://127.0.0.1:8750"),

@@ -81,6 +81,7 @@ class Journal:
         self,
         *,
         after: int = 0,
+        before: int | None = None,
         types: Sequence[str] = (),
         subject: Ref | None = None,
         newest_first: bool = False,
@@ -90,6 +91,7 @@ class Journal:
 
         Args:
             after: The position after which to begin.
+            before: The position before which to end; the end of the journal where it is left out.
             types: Only facts of these types; all where it is empty.
             subject: Only facts about this.
             newest_first: Whether the newest come first.
@@ -97,6 +99,8 @@ class Journal:
         """
         position = store.facts.c.position
         query = select(store.facts).where(position > after)
+        if before is not None:
+            query = query.where(position < before)
         if types:
             query = query.where(store.facts.c.type.in_(types))
         if subject is not None:
@@ -177,4 +181,8 @@ class Subscription:
 
     def acknowledge(self, position: int) -> None:
         """Never show facts up to `position` again."""
-        self._db.write(lambda c: store.set_position(c, self.name, position))
+        self._db.write(lambda c: self.advance(c, position))
+
+    def advance(self, connection: Connection, position: int) -> None:
+        """Acknowledge inside a write: what was made of the facts is kept with it, or neither is."""
+        store.set_position(connection, self.name, position)

@@ -26,6 +26,7 @@ from tidemill.loop.rollouts import Rollouts, RolloutVerdict
 from tidemill.loop.shadows import Shadows
 from tidemill.loop.trainer import Trainer
 from tidemill.loop.triggers import consider
+from tidemill.monitoring.alerts.service import Alerts
 from tidemill.monitoring.events import FindingRaised
 from tidemill.monitoring.service import Monitor
 from tidemill.pipelines.records import PipelineRun
@@ -52,6 +53,7 @@ class Controller:
         monitor: Finds what is wrong.
         rollouts: Judges candidates in traffic.
         shadows: Compares shadows with what was answered.
+        alerts: Tell people.
         journal: What happened, and where decisions are written down.
         clock: Tells the time.
         ids: Name decisions.
@@ -64,6 +66,7 @@ class Controller:
         monitor: Monitor,
         rollouts: Rollouts,
         shadows: Shadows,
+        alerts: Alerts,
         journal: Journal,
         clock: Clock,
         ids: Ids,
@@ -72,6 +75,7 @@ class Controller:
         self._monitor = monitor
         self._rollouts = rollouts
         self._shadows = shadows
+        self._alerts = alerts
         self._journal = journal
         self._clock = clock
         self._ids = ids
@@ -82,11 +86,18 @@ class Controller:
     ) -> list[Decision]:
         """Go once around: take in data, watch, judge rollouts, train where the policy says so.
 
+        What a person should know of it becomes an alert, also where the round breaks off.
+
         Args:
             on_decision: Is told of each decision, before and after it is carried out.
             on_progress: Is told of the steps of a training.
         """
-        tell = on_decision or (lambda _: None)
+        try:
+            return self._go_around(on_decision or (lambda _: None), on_progress)
+        finally:
+            self._alerts.tick()
+
+    def _go_around(self, tell: Listener, on_progress: Progress | None) -> list[Decision]:
         made = [*self.recover(on_decision=tell, on_progress=on_progress), *self._take_in(tell)]
         for model, policy in self._trainer.policy.models.items():
             self._watch(model, policy)

@@ -28,7 +28,14 @@ DRIFT = Family(
     "Effect of drift in the newest window, 0 to 1.",
     (*_NAMES, "feature"),
 )
-FAMILIES = (TRAFFIC, QUALITY, COVERAGE, DRIFT)
+ALERTS = Family(
+    "tidemill_alerts",
+    "gauge",
+    "Alerts that fire.",
+    ("endpoint", "model", "kind", "rule", "severity"),
+)
+DELIVERIES = Family("tidemill_alert_deliveries", "gauge", "Messages about alerts.", ("status",))
+FAMILIES = (TRAFFIC, QUALITY, COVERAGE, DRIFT, ALERTS, DELIVERIES)
 """What the control plane tells; `docs/metrics.md` explains each."""
 
 
@@ -36,6 +43,11 @@ def exposition(status: Status) -> bytes:
     """Return a home's figures as Prometheus reads them."""
     registry = CollectorRegistry()
     gauges = {f: Gauge(f.name, f.sentence, f.labels, registry=registry) for f in FAMILIES}
+    for alert in status.alerts:
+        name = (alert.endpoint, alert.model, alert.kind, alert.rule, alert.severity)
+        gauges[ALERTS].labels(*name).inc()
+    for state in ("waiting", "delivered", "dead"):
+        gauges[DELIVERIES].labels(state).set(status.deliveries.get(state, 0))
     for endpoint in status.endpoints:
         deployment = endpoint.deployment
         live = (deployment.endpoint, deployment.champion.model, str(deployment.champion.version))

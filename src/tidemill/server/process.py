@@ -18,6 +18,7 @@ from tidemill.home import Home
 from tidemill.server.app import LOCAL, create_app
 from tidemill.server.doors import for_mlflow, mlflow_door
 from tidemill.server.operations import Operations
+from tidemill.server.repeating import Repeater
 from tidemill.serving.counters import ask_workers
 from tidemill.serving.supervisor import Supervisor
 from tidemill.webhooks.dispatcher import Dispatcher
@@ -26,6 +27,8 @@ logger = logging.getLogger(__name__)
 TICK_SECONDS = 30.0
 GUARD_SECONDS = 0.5
 """How often the health of candidates is looked at while one is being rolled out."""
+ALERT_SECONDS = 5.0
+"""How long an alert that only time makes due waits at the most."""
 
 
 class OpenToOthers(Refused):
@@ -68,6 +71,7 @@ def serve(
     supervisor.start()
     stopping = threading.Event()
     listening = None
+    beside = _beside(home)
     try:
         operations = Operations(home)
         operations.serving = supervisor.url
@@ -86,12 +90,16 @@ def serve(
         assert home.controller  # built before two threads would build it
         loop = _Companion(rest, server)
         loop.start()
+        for thread in beside:
+            thread.start()
         with _guarding(home, supervisor), _telling(home):
             server.run(sockets=[listening])
         stopping.set()
         loop.finish()
     finally:
         stopping.set()
+        for thread in beside:
+            thread.finish(ALERT_SECONDS)
         supervisor.stop()
         if listening is not None:
             listening.close()
@@ -162,6 +170,15 @@ class _Companion(threading.Thread):
         self.join()
         if self._failure is not None:
             raise self._failure
+
+
+def _beside(home: Home) -> tuple[Repeater, ...]:
+    """Return what watches for alerts and what delivers them: neither waits for a training."""
+    watching = Repeater("tidemill-alerts", home.alerts.tick, ALERT_SECONDS)
+    delivering = Repeater("tidemill-delivery", home.dispatcher.flush, ALERT_SECONDS)
+    for thread in (watching, delivering):
+        home.db.watch(thread.wake)
+    return watching, delivering
 
 
 def _server(app: Any) -> uvicorn.Server:

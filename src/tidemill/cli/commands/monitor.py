@@ -53,6 +53,19 @@ def register(commands: Any, common: argparse.ArgumentParser) -> None:
         help="the file: a page, or JSON where its name ends so; ENDPOINT-report.html if left out",
     )
     report.set_defaults(command=_report)
+    incidents = verbs.add_parser("incidents", parents=[common], help="alerts that belong together")
+    incidents.add_argument("--open", action="store_true", help="only what is not over")
+    incidents.add_argument("--limit", type=int, default=30)
+    incidents.set_defaults(command=_incidents)
+    incident = verbs.add_parser(
+        "incident", parents=[common], help="one incident: cause, what was done, how it ended"
+    )
+    incident.add_argument("number", type=int)
+    incident.set_defaults(command=_incident)
+    rules = verbs.add_parser(
+        "rules", parents=[common], help="writes the rules of alerts as a Prometheus rules file"
+    )
+    rules.set_defaults(command=_rules)
     trace = commands.add_parser(
         "trace", parents=[common], help="from a prediction back to the rows"
     )
@@ -172,6 +185,44 @@ def _findings(context: Context, given: argparse.Namespace) -> int:
     if not context.output.data(found):
         rows = [(f"{f.until:%Y-%m-%d}", f.endpoint, f.kind, f.severity, f.message) for f in found]
         context.output.table(("until", "endpoint", "kind", "severity", "what"), rows)
+    return 0
+
+
+def _incidents(context: Context, given: argparse.Namespace) -> int:
+    from tidemill.sdk.session import open_session
+
+    asked = {"status": "firing"} if given.open else {}
+    with open_session(context.home) as session:
+        found = session.ask("incidents", limit=given.limit, **asked)
+    if not context.output.data(found):
+        rows = [
+            (i.number, i.status, i.severity, i.opened, i.resolved, i.subject, i.alerts, i.title)
+            for i in found
+        ]
+        names = ("number", "status", "severity", "opened", "over", "of", "alerts", "what")
+        context.output.table(names, rows)
+    return 0
+
+
+def _incident(context: Context, given: argparse.Namespace) -> int:
+    from tidemill.sdk.session import open_session
+
+    with open_session(context.home) as session:
+        found = session.ask("incident", number=given.number)
+    if not context.output.data(found):
+        from tidemill.cli.accounts import account_of
+
+        account_of(found, context.output)
+    return 0
+
+
+def _rules(context: Context, _given: argparse.Namespace) -> int:
+    from tidemill.sdk.session import open_session
+
+    with open_session(context.home) as session:
+        found = session.ask("prometheus_rules")
+    if not context.output.data(found):
+        context.output.write(found.rstrip())
     return 0
 
 

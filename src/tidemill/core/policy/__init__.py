@@ -2,6 +2,7 @@
 
 from tidemill.core.policy.records import (
     AlertPolicy,
+    AlertRule,
     DatasetPolicy,
     GateRule,
     ModelPolicy,
@@ -9,11 +10,14 @@ from tidemill.core.policy.records import (
     Policy,
     RetrainPolicy,
     RolloutPolicy,
+    RoutePolicy,
     ServingPolicy,
+    SinkPolicy,
 )
 
 __all__ = [
     "AlertPolicy",
+    "AlertRule",
     "DatasetPolicy",
     "GateRule",
     "ModelPolicy",
@@ -21,5 +25,7 @@ __all__ = [
     "Policy",
     "RetrainPolicy",
     "RolloutPolicy",
+    "RoutePolicy",
     "ServingPolicy",
+    "SinkPolicy",
 ]

@@ -23,6 +23,7 @@ from tidemill.core.policy.records import (
     DURATION,
     UNITS,
     AlertPolicy,
+    AlertRule,
     DatasetPolicy,
     GateRule,
     ModelPolicy,
@@ -30,7 +31,9 @@ from tidemill.core.policy.records import (
     Policy,
     RetrainPolicy,
     RolloutPolicy,
+    RoutePolicy,
     ServingPolicy,
+    SinkPolicy,
 )
 from tidemill.core.policy.rules import LATENCY, breaches
 from tidemill.core.tasks import CLASSIFICATION_METRICS, REGRESSION_METRICS
@@ -118,15 +121,15 @@ class _Reader:
 
     def policy(self) -> Policy:
         content = self._known(self._content, (), Policy)
-        datasets = self._tables(content, "datasets")
-        models = self._tables(content, "models")
+        datasets = self._tables(content, ("datasets",))
+        models = self._tables(content, ("models",))
         whole = {
             **content,
             "datasets": {n: self._record(t, ("datasets", n), DatasetPolicy) for n, t in datasets},
             "models": {n: self._model(t, ("models", n)) for n, t in models},
         }
         if "alerts" in content:
-            whole["alerts"] = self._record(content["alerts"], ("alerts",), AlertPolicy)
+            whole["alerts"] = self._alerts(content["alerts"], ("alerts",))
         if "settings" in content:
             whole["settings"] = dict(self._settings(content["settings"]))
         policy: Policy = self._record(whole, (), Policy)
@@ -136,15 +139,26 @@ class _Reader:
             )
         return policy
 
-    def _tables(self, content: dict[str, Any], kind: str) -> list[tuple[str, Any]]:
-        tables = content.get(kind, {})
+    def _tables(self, content: dict[str, Any], path: Path) -> list[tuple[str, Any]]:
+        """Return the named tables that stand in `content` under the last part of a path."""
+        tables = content.get(path[-1], {})
         if not isinstance(tables, dict):
-            raise self._wrong((kind,), tables, f"tables [{kind}.NAME]")
+            raise self._wrong(path, tables, f"tables [{_spelled(path)}.NAME]")
         for name in tables:
             if not _NAME.fullmatch(name):
                 expected = "at most 100 letters, digits, '.', '_' and '-'"
-                raise self._mistake((kind, name), f"{name!r} is no name", expected)
+                raise self._mistake((*path, name), f"{name!r} is no name", expected)
         return list(tables.items())
+
+    def _alerts(self, table: Any, path: Path) -> AlertPolicy:
+        content = dict(self._known(table, path, AlertPolicy))
+        for key, kind in (("sinks", SinkPolicy), ("rules", AlertRule)):
+            if key in content:
+                tables = self._tables(content, (*path, key))
+                content[key] = {n: self._record(t, (*path, key, n), kind) for n, t in tables}
+        if "routes" in content:
+            content["routes"] = self._record(content["routes"], (*path, "routes"), RoutePolicy)
+        return self._record(content, path, AlertPolicy)  # type: ignore[no-any-return]
 
     def _model(self, table: Any, path: Path) -> ModelPolicy:
         content = dict(self._known(table, path, ModelPolicy))
@@ -194,7 +208,7 @@ class _Reader:
     def _known(self, table: Any, path: Path, kind: type[msgspec.Struct]) -> dict[str, Any]:
         if not isinstance(table, dict):
             raise self._wrong(path, table, f"a table [{_spelled(path)}]")
-        known = kind.__struct_fields__
+        known = kind.__struct_encode_fields__
         for key in table:
             if key not in known:
                 raise self._unknown((*path, key), key, known, "key")
@@ -261,9 +275,9 @@ def _in_words(said: str) -> str:
 
 
 def _durations(kind: type[msgspec.Struct]) -> frozenset[str]:
-    """Return the fields of a record that hold durations."""
+    """Return the keys of a record that hold durations."""
     fields = msgspec.structs.fields(kind)
-    return frozenset(f.name for f in fields if any(m == DURATION for m in _titles(f.type)))
+    return frozenset(f.encode_name for f in fields if any(m == DURATION for m in _titles(f.type)))
 
 
 def _titles(kind: Any) -> Iterator[str | None]:
@@ -274,7 +288,7 @@ def _titles(kind: Any) -> Iterator[str | None]:
 
 def _choices(kind: type[msgspec.Struct], key: str) -> tuple[str, ...]:
     """Return the words that a field accepts, where it accepts certain words only."""
-    hint = next((f.type for f in msgspec.structs.fields(kind) if f.name == key), None)
+    hint = next((f.type for f in msgspec.structs.fields(kind) if f.encode_name == key), None)
     options = [hint, *get_args(hint)]
     words = [w for o in options if typing.get_origin(o) is typing.Literal for w in get_args(o)]
     return tuple(w for w in words if isinstance(w, str))

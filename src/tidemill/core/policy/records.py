@@ -176,16 +176,107 @@ class ServingPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     keep: Annotated[int, Meta(ge=0, le=50)] = 1
 
 
-class AlertPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[alerts]`: who is told.
+class SinkPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[alerts.sinks.NAME]`: where messages go. Secrets come from the environment or from files.
 
     Attributes:
-        sinks: `log`, or `webhook: URL`.
-        min_severity: The least severity that is sent.
+        kind: `log`, `webhook` (signed JSON), `alertmanager`, `apprise` (Slack, mail, Teams,
+            PagerDuty and a hundred more), or a plugin's name.
+        url: Where it listens, where that is no secret.
+        url_env: The environment variable that holds the address.
+        url_file: The file that holds the address, relative to `tidemill.toml`.
+        secret_env: The environment variable that holds the secret that webhooks are signed with.
+        secret_file: The file that holds it, relative to `tidemill.toml`.
+        allow_private: Whether it may be this machine or one of a private network.
+        timeout: How long one attempt may take, in seconds.
+        options: What a plugin wants to know besides.
     """
 
-    sinks: tuple[str, ...] = ("log",)
-    min_severity: Literal["info", "warning", "critical"] = "warning"
+    kind: str
+    url: str | None = None
+    url_env: str | None = None
+    url_file: str | None = None
+    secret_env: str | None = None
+    secret_file: str | None = None
+    allow_private: bool = False
+    timeout: Annotated[float, Meta(gt=0, le=120, title=DURATION)] = 10.0
+    options: dict[str, bool | int | float | str] = {}
+
+
+class RoutePolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[alerts.routes]`: which sinks are told, by severity.
+
+    Attributes:
+        info: Of what is only good to know; nobody where it is left out.
+        warning: Of warnings; every sink where it is left out.
+        critical: Of what cannot wait; every sink where it is left out.
+    """
+
+    info: tuple[str, ...] | None = None
+    warning: tuple[str, ...] | None = None
+    critical: tuple[str, ...] | None = None
+
+
+class AlertRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[alerts.rules.NAME]`: what is an alert. Names either kinds (`on`) or a figure (`metric`).
+
+    Attributes:
+        on: Kinds of findings, and what else may happen: `performance`, `training-failed`, …
+        metric: A figure of windows (a metric of quality, `coverage`, `latency_p99_ms`,
+            `drift.COLUMN`, …) or of the system (`system.…`).
+        source: Whether quality is the one that labels tell, or the one that is expected without.
+        below: The value under which it is an alert.
+        above: The value over which it is an alert.
+        recovered: The value at which it is over; the same value where it is left out.
+        models: Of these models only.
+        endpoints: Of these endpoints only.
+        for: How long it must hold before it is an alert, in seconds; `hold` in Python.
+        severity: How much it matters; as the finding says where it is left out. What a rule with
+            `ignore` matches is no alert at all.
+        sinks: Which sinks are told; by the routes where it is left out.
+        cooldown: How long after a message the alert's next one is held back, in seconds.
+        resolve_after: How long it must be clear before it counts as over, in seconds.
+        reopen: How long after its end it is still the same alert when it comes again, in seconds.
+    """
+
+    on: tuple[str, ...] = ()
+    metric: str | None = None
+    source: Literal["realised", "estimated"] = "realised"
+    below: float | None = None
+    above: float | None = None
+    recovered: float | None = None
+    models: tuple[str, ...] = ()
+    endpoints: tuple[str, ...] = ()
+    hold: Seconds = msgspec.field(name="for", default=0.0)
+    severity: Literal["ignore", "info", "warning", "critical"] | None = None
+    sinks: tuple[str, ...] | None = None
+    cooldown: Seconds | None = None
+    resolve_after: Seconds | None = None
+    reopen: Seconds | None = None
+
+
+class AlertPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[alerts]`: what is an alert, and who is told.
+
+    Attributes:
+        defaults: Whether whatever no rule names is an alert as its finding says.
+        sinks: By name; where there is none, alerts go to the log.
+        routes: Which sinks are told, by severity.
+        rules: By name; the first that matches a finding decides.
+        cooldown: How long after a message an alert's next one is held back, in seconds.
+        resolve_after: How long it must be clear before it counts as over, in seconds.
+        reopen: How long after its end it is still the same alert when it comes again, in seconds.
+        page: The address under which people reach this server; messages link to it.
+    """
+
+    defaults: bool = True
+    sinks: dict[str, SinkPolicy] = {}
+    routes: RoutePolicy = RoutePolicy()
+    rules: dict[str, AlertRule] = {}
+    cooldown: Seconds = 3600.0
+    resolve_after: Seconds = 0.0
+    reopen: Seconds = 7 * 86400.0
+    page: str | None = None
 
 
 class ModelPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -239,7 +330,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         project: The project's name; the folder's where it is left out.
         datasets: By name.
         models: By name.
-        alerts: Who is told.
+        alerts: What is an alert, and who is told.
         settings: Of the installation, such as ports; flags and variables come before them.
     """
 

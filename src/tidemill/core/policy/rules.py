@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator
 from pathlib import PurePosixPath, PureWindowsPath
 
-import msgspec
-
 from tidemill.core.errors import nearest
+from tidemill.core.policy.alerting import of_alerts
+from tidemill.core.policy.breach import Breach, Path
 from tidemill.core.policy.records import DatasetPolicy, GateRule, ModelPolicy, Policy
 from tidemill.core.tasks import (
     CLASSIFICATION_METRICS,
@@ -17,29 +17,11 @@ from tidemill.core.tasks import (
     metrics_of,
 )
 
-Path = tuple[str, ...]
-
 LATENCY = "latency_p99_ms"
 TRIGGERS = ("new-data", "drift", "performance", "schedule: CRON")
-SINKS = ("log", "webhook: URL")
 _UNIT_METRICS = frozenset(CLASSIFICATION_METRICS) - {"log_loss"}
 _FUNCTION = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
 _SCHEDULE = re.compile(r"schedule:\s*([\dA-Za-z*/,#-]+\s+){4}[\dA-Za-z*/,#-]+\s*")
-_WEBHOOK = re.compile(r"webhook:\s*https?://\S+")
-
-
-class Breach(msgspec.Struct, frozen=True):
-    """One thing that does not hold.
-
-    Attributes:
-        path: Where it stands.
-        what: What stands there, in the words of a sentence's end.
-        expected: What should stand there.
-    """
-
-    path: Path
-    what: str
-    expected: str
 
 
 def breaches(policy: Policy) -> Iterator[Breach]:
@@ -55,10 +37,7 @@ def breaches(policy: Policy) -> Iterator[Breach]:
     for name, model in policy.models.items():
         yield from _of_model(("models", name), model, policy)
     yield from _shared_endpoints(policy)
-    for index, sink in enumerate(policy.alerts.sinks):
-        if sink != "log" and not _WEBHOOK.fullmatch(sink):
-            path = ("alerts", "sinks", str(index))
-            yield Breach(path, f"is {sink!r}", nearest(sink, SINKS))
+    yield from of_alerts(policy)
 
 
 def _of_dataset(path: Path, dataset: DatasetPolicy) -> Iterator[Breach]:

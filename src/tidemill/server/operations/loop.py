@@ -41,7 +41,11 @@ class Loop(Subject):
     @changes
     def tick(self) -> list[Decision]:
         """Have the loop go once around now."""
-        return self._home.controller.tick()
+        decisions = self._home.controller.tick()
+        if self.serving is None:
+            # Nobody stays behind who could deliver later.
+            self._home.dispatcher.flush()
+        return decisions
 
     @changes
     def gc(self, older_than: str = "30d", dry_run: bool = False) -> Job:

@@ -25,6 +25,8 @@ class Overview(Subject):
             models=models,
             endpoints=tuple(map(self._endpoint, home.deployments.endpoints())),
             findings=tuple(home.monitor.findings(limit=30)),
+            alerts=tuple(home.alerts.alerts(status="firing")),
+            deliveries=home.dispatcher.counts(),
             decisions=tuple(home.controller.decisions(limit=60)),
             intentions=tuple(home.controller.explain(m) for m in home.policy.models),
         )

@@ -7,6 +7,7 @@ from datetime import datetime
 import msgspec
 
 from tidemill.loop.records import Decision, Intention, Reproduction
+from tidemill.monitoring.alerts.records import Alert
 from tidemill.monitoring.records import Finding, WindowReport
 from tidemill.pipelines.records import PipelineRun
 from tidemill.registry.records import Model
@@ -34,6 +35,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     models: tuple[Model, ...]
     endpoints: tuple[EndpointStatus, ...]
     findings: tuple[Finding, ...]
+    alerts: tuple[Alert, ...]
+    deliveries: dict[str, int]
     decisions: tuple[Decision, ...]
     intentions: tuple[Intention, ...]
 
