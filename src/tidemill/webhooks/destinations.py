@@ -9,35 +9,15 @@ from __future__ import annotations
 
 import ipaddress
 import re
-import socket
 from urllib.parse import SplitResult, urlsplit
 
-import msgspec
-
+from tidemill.core.egress import PORTS, Address, Place, addresses_of, is_public
 from tidemill.webhooks.errors import BadWebhook, DestinationRefused
 
 NONE, ANY = "none", "any"
 LONGEST = 2000
 _NAME = re.compile(r"(\*\.)?[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*")
 _PRINTED = re.compile(r"[\x21-\x7e]+")
-_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
-_PORTS = {"https": 443, "http": 80}
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-
-
-class Place(msgspec.Struct, frozen=True):
-    """A host and a port of an address."""
-
-    scheme: str
-    host: str
-    port: int
-    path: str
-
-    @property
-    def authority(self) -> str:
-        """The host as a request names it."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if self.port == _PORTS[self.scheme] else f"{host}:{self.port}"
 
 
 class Allowed:
@@ -85,7 +65,7 @@ class Allowed:
         """
         parts = _split(url)
         host = (parts.hostname or "").lower()
-        port = parts.port or _PORTS.get(parts.scheme, 0)
+        port = parts.port or PORTS.get(parts.scheme, 0)
         inside = self.writes_out(host, port)
         schemes = ("https", "http") if inside else ("https",)
         if parts.scheme not in schemes:
@@ -118,31 +98,14 @@ class Allowed:
         """
         if self.writes_out(place.host, place.port):
             return [place.host]
-        found = socket.getaddrinfo(place.host, place.port, type=socket.SOCK_STREAM)
-        addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
-        for address in addresses:
-            _check_outside(place.host, ipaddress.ip_address(address.partition("%")[0]))
-        return addresses
-
-
-def is_outside(address: Address) -> bool:
-    """Tell whether an address is one of the public internet, however it is wrapped.
-
-    Example:
-        >>> [is_outside(ipaddress.ip_address(a)) for a in ("8.8.8.8", "::ffff:127.0.0.1")]
-        [True, False]
-    """
-    if isinstance(address, ipaddress.IPv6Address):
-        inner = address.ipv4_mapped or address.sixtofour
-        if inner is None and address in _NAT64:
-            inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-        if inner is not None:
-            return is_outside(inner)
-    return address.is_global and not address.is_multicast
+        found = addresses_of(place.host, place.port)
+        for address in found.values():
+            _check_outside(place.host, address)
+        return list(found)
 
 
 def _check_outside(host: str, address: Address) -> None:
-    if not is_outside(address):
+    if not is_public(address):
         raise DestinationRefused(
             f"The host {host!r} is at {address}, which is inside.",
             expected="an address of the public internet, or one that is allowed as a number",

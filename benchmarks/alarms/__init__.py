@@ -1,0 +1,1 @@
+"""How often drift monitors alarm where nothing drifts, and how soon where something does."""
