@@ -5,7 +5,16 @@ from __future__ import annotations
 import subprocess
 import sys
 
-FORBIDDEN = ("sqlalchemy", "sqlite3", "alembic", "polars", "pyarrow", "sklearn", "litestar")
+FORBIDDEN = (
+    "sqlalchemy",
+    "sqlite3",
+    "alembic",
+    "polars",
+    "pyarrow",
+    "sklearn",
+    "litestar",
+    "opentelemetry",
+)
 
 
 def test_a_worker_loads_no_database_and_no_table_library() -> None:

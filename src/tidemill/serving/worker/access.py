@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import fcntl
+import logging
 import os
-import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 
 from tidemill.core.clock import Clock
 from tidemill.serving.worker.http import Request, Response
+from tidemill.serving.worker.trace import parent_of
 
-TRACE = b"traceparent"
-_TRACEPARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
+logger = logging.getLogger(__name__)
+
+LARGEST = 64 << 20
+"""At this size a log is put aside, and a new one begun."""
+KEPT = 4
+"""How many logs that were put aside are kept."""
 
 
 class Line(msgspec.Struct, omit_defaults=True):
@@ -26,8 +34,8 @@ class Line(msgspec.Struct, omit_defaults=True):
         ms: From the request's last byte to the answer.
         received: Bytes of the request's body.
         sent: Bytes of the answer's body.
-        trace: The caller's trace, where W3C trace context came with the request.
-        span: The caller's span.
+        trace: The trace, where W3C trace context came with the request or it is recorded.
+        span: Our span where it is recorded, else the caller's.
         request: The caller's name for the request.
     """
 
@@ -44,23 +52,26 @@ class Line(msgspec.Struct, omit_defaults=True):
 
 
 class AccessLog:
-    """Appends lines to a file.
+    """Appends lines to a file, and begins a new one when it has grown large.
 
     Args:
         path: The file; workers may share it, since a line is one write.
         clock: Tells the time.
+        largest: The size in bytes at which it is put aside as `.1`, and the older ones moved on.
     """
 
-    def __init__(self, path: Path, clock: Clock) -> None:
+    def __init__(self, path: Path, clock: Clock, *, largest: int = LARGEST) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-        self._descriptor = os.open(path, flags, 0o600)
+        self._path = path
+        self._largest = largest
+        self._descriptor = self._open()
         self._clock = clock
         self._encoder = msgspec.json.Encoder()
+        self.dropped = 0
 
     def note(self, request: Request, response: Response) -> None:
-        """Write the line of a request that has been answered."""
-        trace, span = trace_of(request)
+        """Write the line of a request that has been answered; on a full disk, count its loss."""
+        trace, span = _trace_of(request)
         line = Line(
             time=self._clock.now().isoformat(),
             method=request.method,
@@ -73,25 +84,69 @@ class AccessLog:
             span=span,
             request=(request.header(b"x-request-id") or "")[:200],
         )
-        os.write(self._descriptor, self._encoder.encode(line) + b"\n")
+        try:
+            os.write(self._descriptor, self._encoder.encode(line) + b"\n")
+        except OSError:
+            self.dropped += 1
+
+    def tend(self) -> None:
+        """Put a large log aside, and follow another that did: called every second or so."""
+        try:
+            with self._locked():
+                if self._path.stat().st_size >= self._largest:
+                    self._put_aside()
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            logger.error("the access log %s cannot be put aside: %s", self._path, error)
+        if self._is_another():
+            self._follow()
 
     def close(self) -> None:
         """Close the file."""
         os.close(self._descriptor)
 
+    def _put_aside(self) -> None:
+        for number in range(KEPT, 0, -1):
+            older = self._aside(number - 1) if number > 1 else self._path
+            if older.exists():
+                older.replace(self._aside(number))
 
-def trace_of(request: Request) -> tuple[str, str]:
-    """Return the caller's trace and span, or nothing where the header is missing or malformed.
+    def _aside(self, number: int) -> Path:
+        return self._path.with_name(f"{self._path.name}.{number}")
 
-    References:
-        https://www.w3.org/TR/trace-context/#traceparent-header
+    def _is_another(self) -> bool:
+        try:
+            return not os.path.samestat(self._path.stat(), os.fstat(self._descriptor))
+        except FileNotFoundError:
+            return True
 
-    Example:
-        >>> sent = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
-        >>> trace_of(Request("GET", "/", headers={TRACE: sent}))
-        ('4bf92f3577b34da6a3ce929d0e0e4736', '00f067aa0ba902b7')
-    """
-    found = _TRACEPARENT.fullmatch(request.headers.get(TRACE, b""))
-    if found is None or not found[1].strip(b"0") or not found[2].strip(b"0"):
-        return "", ""
-    return found[1].decode(), found[2].decode()
+    def _follow(self) -> None:
+        try:
+            opened = self._open()
+        except OSError as error:
+            logger.error("the access log %s cannot be opened: %s", self._path, error)
+            return
+        os.close(self._descriptor)
+        self._descriptor = opened
+
+    def _open(self) -> int:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        return os.open(self._path, flags, 0o600)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Let one worker at a time put the log aside: each checks again whether it is still due."""
+        folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(folder)
+
+
+def _trace_of(request: Request) -> tuple[str, str]:
+    if request.trace is not None:
+        return request.trace.trace, request.trace.span
+    parent = parent_of(request.headers)
+    return ("", "") if parent is None else (parent.trace, parent.span)

@@ -28,6 +28,7 @@ from tidemill.serving.worker.hands import Hand, Hands
 from tidemill.serving.worker.http import ACCEPT, Request, Response, error_response, packed
 from tidemill.serving.worker.keeping import Keeping
 from tidemill.serving.worker.reply import Reply
+from tidemill.serving.worker.tracing import Traces, traced
 
 logger = logging.getLogger(__name__)
 Application = Callable[[Request], Response | Reply | Awaitable[Response]]
@@ -97,6 +98,7 @@ class Connections:
         access: AccessLog | None = None,
     ) -> None:
         self.access = access
+        self.traces: Traces | None = None
         self.hands = hands
         self.keeping: Keeping | None = None
         self.repeated = 0
@@ -366,6 +368,8 @@ class Connection(asyncio.BufferedProtocol):
 
     def _answer(self, request: Request, keep: bool) -> None:
         self._answering = True
+        if self._shared.traces is not None:
+            self._shared.traces.begin(request)
         try:
             answer = self._shared.application(request)
         except Exception:
@@ -399,6 +403,9 @@ class Connection(asyncio.BufferedProtocol):
         self._shared.answered[response.status] += 1
         if self._shared.access is not None:
             self._shared.access.note(request, response)
+        if self._shared.traces is not None:
+            self._shared.traces.end(request, response.status, self._since)
+            response = traced(response, request)
         if self._ended:
             return
         keep = keep and not self._shared.closing

@@ -5,21 +5,14 @@ from __future__ import annotations
 import grpc
 import grpc.aio
 
-from tidemill.core.clock import Clock
-from tidemill.serving.worker.doors.common import Reception
 from tidemill.serving.worker.doors.oip_grpc import GrpcInference
-from tidemill.serving.worker.plane import Plane
 
 
-async def start(
-    plane: Plane, reception: Reception, clock: Clock, address: str, largest: int
-) -> grpc.aio.Server:
+async def start(door: GrpcInference, address: str, largest: int) -> grpc.aio.Server:
     """Start to listen and return the server.
 
     Args:
-        plane: Answers.
-        reception: Reads callers off their metadata.
-        clock: Tells the time.
+        door: Answers.
         address: `host:port`; workers share the port.
         largest: The largest message in bytes.
     """
@@ -29,7 +22,6 @@ async def start(
         ("grpc.max_send_message_length", -1),
     )
     server = grpc.aio.server(options=options)
-    door = GrpcInference(plane, reception, clock)
     server.add_generic_rpc_handlers((door.handlers(), door.health()))
     server.add_insecure_port(address)
     await server.start()

@@ -8,6 +8,8 @@ from http import HTTPStatus
 
 import msgspec
 
+from tidemill.serving.worker.trace import Trace
+
 JSON = b"application/json"
 TEXT = b"text/plain; charset=utf-8"
 ACCEPT = b"accept-encoding"
@@ -25,9 +27,10 @@ class Request:
         headers: By name in lower case; of a repeated one, the last.
         body: The bytes.
         arrived: When its last byte came, in seconds of the monotonic clock.
+        trace: Its part of a trace, where it is recorded.
     """
 
-    __slots__ = ("arrived", "body", "headers", "method", "path", "query")
+    __slots__ = ("arrived", "body", "headers", "method", "path", "query", "trace")
 
     def __init__(
         self,
@@ -45,6 +48,7 @@ class Request:
         self.headers = headers or {}
         self.body = body
         self.arrived = arrived
+        self.trace: Trace | None = None
 
     def header(self, name: bytes) -> str | None:
         """Return a header's value as text, or nothing."""

@@ -97,6 +97,17 @@ FAMILIES = (
         "counter",
         "Requests in the hands of a worker that died, which another has answered.",
     ),
+    Family(
+        "tidemill_access_log_dropped_total",
+        "counter",
+        "Lines that the access log lost, because they could not be written.",
+    ),
+    Family("tidemill_spans_exported_total", "counter", "Spans that an OTLP receiver took."),
+    Family(
+        "tidemill_spans_dropped_total",
+        "counter",
+        "Spans that were lost: too many waited, or the receiver did not take them.",
+    ),
     Family("tidemill_rows_waiting", "gauge", "Rows in a worker's hands.", ("worker",)),
     Family("tidemill_connections", "gauge", "Open connections.", ("worker",)),
     Family(

@@ -18,6 +18,7 @@ import msgspec
 
 from tidemill.core.clock import Clock
 from tidemill.core.errors import Busy
+from tidemill.models.calls import Call
 from tidemill.models.errors import InvalidInput, TooBusy, TooSlow
 from tidemill.predictions.errors import LogStopped
 from tidemill.predictions.identity import ids_of, request_number
@@ -31,6 +32,7 @@ from tidemill.serving.worker.opening import queue_before
 from tidemill.serving.worker.reply import Reply
 from tidemill.serving.worker.rows import Rows, listed
 from tidemill.serving.worker.table import Endpoint, Table
+from tidemill.serving.worker.trace import Trace
 from tidemill.serving.worker.version import Outcome, Version
 
 logger = logging.getLogger(__name__)
@@ -52,6 +54,8 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
         time: Of the prediction, in microseconds since 1970.
         arrived: When the request was whole, in seconds of the monotonic clock.
         deadline: When the caller gives up, in seconds of the monotonic clock.
+        trace: The trace that the request belongs to, where there is one.
+        recorded: Its part of that trace, where it is recorded.
     """
 
     endpoint: str
@@ -63,6 +67,8 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     time: int
     arrived: float
     deadline: float
+    trace: str = ""
+    recorded: Trace | None = None
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -207,8 +213,13 @@ class Plane:
             self._refused(job.endpoint, 504)
             self._resolve(job, error_response(504, "The answer came after the deadline."))
             return
+        recorded = job.ask.recorded
+        logged = 0.0 if recorded is None else self._clock.monotonic()
         response = job.ask.render(Answer(version, outcome, ids))
-        served.encode.observe(self._clock.monotonic() - now)
+        encoded = self._clock.monotonic()
+        served.encode.observe(encoded - now)
+        if recorded is not None:
+            _fill(recorded, job, outcome.call, (now, logged, encoded))
         if receipt is not None and (self._durable or job.endpoint.routes.durable):
             self._when_durable(job, receipt, response)
         else:
@@ -285,6 +296,7 @@ class Plane:
             features,
             [] if outcome is None else listed(outcome.values),
             None if outcome is None or outcome.scores is None else listed(outcome.scores),
+            trace=job.ask.trace,
         )
         return self._log.prediction(name, record)
 
@@ -314,6 +326,19 @@ class Plane:
 
     def _served(self, job: _Job) -> Served:
         return self._metrics.served(job.endpoint.name, job.target.version, job.target.role)
+
+
+def _fill(trace: Trace, job: _Job, call: Call, times: tuple[float, float, float]) -> None:
+    """Tell a trace what its request came to."""
+    trace.began, trace.call = job.began, call
+    trace.answered, trace.logged, trace.encoded = times
+    trace.attributes = {
+        "tidemill.endpoint": job.endpoint.name,
+        "tidemill.model": job.target.model,
+        "tidemill.version": job.target.version,
+        "tidemill.role": job.target.role,
+        "tidemill.rows": job.rows.count,
+    }
 
 
 def _failure(target: RouteTarget, error: Exception) -> Response:

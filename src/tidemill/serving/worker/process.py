@@ -16,6 +16,7 @@ import random
 import signal
 import socket
 import sys
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ import msgspec
 import uvloop
 
 from tidemill.core.clock import Clock, SystemClock
-from tidemill.core.errors import MissingExtra, TidemillError
+from tidemill.core.errors import MissingExtra, TidemillError, Usage
 from tidemill.core.ids import Ids
 from tidemill.serving.routes import read_routes
 from tidemill.serving.worker.access import AccessLog
@@ -45,6 +46,7 @@ from tidemill.serving.worker.opening import Places
 from tidemill.serving.worker.peers import State, clear, open_socket, write_state
 from tidemill.serving.worker.plane import Plane
 from tidemill.serving.worker.table import Table, load_table
+from tidemill.serving.worker.tracing import Traces, are_wanted, sampler_of
 
 logger = logging.getLogger(__name__)
 WATCH_SECONDS = 0.05
@@ -168,6 +170,8 @@ class Worker:
         hands = Hands(memory, limits.body + 2 * limits.head)
         os.close(memory)
         self._connections = Connections(self.application, clock, limits, hands, access)
+        self._traces: Traces | None = None
+        self._rng = rng
         self._stamp: tuple[int, int, int] | None = None
         self._port = 0
         self._helping: set[asyncio.Task[None]] = set()
@@ -178,6 +182,7 @@ class Worker:
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, stopped.set)
         await self.follow()
+        exporter = self._begin_traces(os.environ)
         listening = await self._listen()
         rpc = None if self._settings.grpc_port is None else await self._listen_grpc()
         gc.collect()
@@ -192,6 +197,8 @@ class Worker:
         for helper in helpers:
             helper.cancel()
         await asyncio.gather(*helpers, return_exceptions=True)
+        if exporter is not None:
+            exporter.close()
         self.close()
         self._leave()
 
@@ -234,8 +241,29 @@ class Worker:
         self._helping.add(task)
         task.add_done_callback(self._helping.discard)
 
+    def _begin_traces(self, environment: Mapping[str, str]) -> Any:
+        """Record traces if there is somewhere to send them; predictions go on without."""
+        if not are_wanted(environment):
+            return None
+        try:
+            from tidemill.serving.worker.otlp import Exporter
+
+            self._traces = Traces(sampler_of(environment), self._rng)
+        except ModuleNotFoundError as error:
+            logger.error(
+                "no traces: they need %s. Install it with: pip install 'tidemill[otel]'",
+                error.name,
+            )
+            return None
+        except Usage as error:
+            logger.error("no traces: %s", error)
+            return None
+        self._connections.traces = self._traces
+        return Exporter(self._traces, self._clock, environment, self._settings.number)
+
     async def _listen_grpc(self) -> Any:
         try:
+            from tidemill.serving.worker.doors.oip_grpc import GrpcInference
             from tidemill.serving.worker.grpc_server import start
         except ModuleNotFoundError as error:
             raise MissingExtra(
@@ -244,7 +272,9 @@ class Worker:
             ) from error
         address = f"{self._settings.host}:{self._settings.grpc_port}"
         return await start(
-            self.plane, self._reception, self._clock, address, self._settings.max_body
+            GrpcInference(self.plane, self._reception, self._clock, self._traces),
+            address,
+            self._settings.max_body,
         )
 
     async def _watch(self) -> None:
@@ -287,6 +317,8 @@ class Worker:
         while True:
             await asyncio.sleep(1.0)
             self._connections.sweep()
+            if self._access is not None:
+                await asyncio.to_thread(self._access.tend)
             await self._figures.keep()
 
     def _also(self) -> list[Sample]:
@@ -298,11 +330,22 @@ class Worker:
             Sample("tidemill_log_dropped_total", (), self.log.dropped),
             Sample("tidemill_worker_restarts_total", (), int(self._settings.restarted)),
             Sample("tidemill_repeated_total", (), self._connections.repeated),
+            *self._watched(),
             *(
                 Sample("tidemill_http_responses_total", (("status", str(status)),), count)
                 for status, count in self._connections.answered.items()
             ),
         ]
+
+    def _watched(self) -> list[Sample]:
+        """Return what the access log and the traces have lost, where there are any."""
+        found = []
+        if self._access is not None:
+            found.append(Sample("tidemill_access_log_dropped_total", (), self._access.dropped))
+        if self._traces is not None:
+            found.append(Sample("tidemill_spans_exported_total", (), self._traces.exported))
+            found.append(Sample("tidemill_spans_dropped_total", (), self._traces.dropped))
+        return found
 
     def _say(self) -> None:
         """Write down what is served, for the supervisor."""

@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 
 from tidemill.core.clock import Clock, micros
-from tidemill.serving.worker.access import trace_of
 from tidemill.serving.worker.http import HttpError, Request
+from tidemill.serving.worker.trace import Trace, parent_of
 
 KEY = b"tidemill-key"
 VERSION = b"tidemill-version"
@@ -33,6 +33,8 @@ class Caller(msgspec.Struct, frozen=True):
         version: The version asked for.
         key: What the split goes by.
         request_id: The caller's name for the request, or the trace that it belongs to.
+        trace: The trace that the request belongs to, where there is one.
+        recorded: Its part of that trace, where it is recorded.
     """
 
     time: int
@@ -40,6 +42,8 @@ class Caller(msgspec.Struct, frozen=True):
     version: str | None
     key: str | None
     request_id: str
+    trace: str
+    recorded: Trace | None
 
 
 class Reception:
@@ -64,12 +68,15 @@ class Reception:
         """
         headers = request.headers
         timeout = headers.get(TIMEOUT)
+        trace = _trace_of(request)
         return Caller(
             self.time(request),
             request.arrived + (_SECONDS if timeout is None else _seconds(timeout)),
             request.header(VERSION),
             request.header(KEY),
-            request.header(REQUEST_ID) or trace_of(request)[0],
+            request.header(REQUEST_ID) or trace,
+            trace,
+            request.trace,
         )
 
     def body(self, request: Request) -> bytes:
@@ -96,6 +103,13 @@ class Reception:
         if self._by_header and TIME in request.headers:
             return micros(_moment(request.header(TIME) or ""))
         return micros(self._clock.now())
+
+
+def _trace_of(request: Request) -> str:
+    if request.trace is not None:
+        return request.trace.trace
+    parent = parent_of(request.headers)
+    return "" if parent is None else parent.trace
 
 
 def check_no_form(request: Request) -> None:

@@ -258,6 +258,8 @@ class OpenInference:
                 key=caller.key or asked.id,
                 request_id=asked.id or caller.request_id,
                 time=caller.time,
+                trace=caller.trace,
+                recorded=caller.recorded,
                 arrived=request.arrived,
                 deadline=min(caller.deadline, deadline),
             )

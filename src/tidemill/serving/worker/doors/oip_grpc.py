@@ -45,6 +45,8 @@ from tidemill.serving.worker.doors.tensors import (
 from tidemill.serving.worker.http import HttpError, Request, Response
 from tidemill.serving.worker.plane import Answer, Ask, Plane
 from tidemill.serving.worker.rows import Rows
+from tidemill.serving.worker.trace import HEADER
+from tidemill.serving.worker.tracing import Traces
 from tidemill.serving.worker.version import Version
 
 _CONTENTS = {
@@ -80,9 +82,17 @@ class GrpcInference:
         plane: Answers.
         reception: Reads callers off their metadata.
         clock: Tells the time.
+        traces: Where requests' traces go, if anywhere.
     """
 
-    def __init__(self, plane: Plane, reception: Reception, clock: Clock) -> None:
+    def __init__(
+        self,
+        plane: Plane,
+        reception: Reception,
+        clock: Clock,
+        traces: Traces | None = None,
+    ) -> None:
+        self._traces = traces
         self._plane = plane
         self._reception = reception
         self._clock = clock
@@ -179,11 +189,31 @@ class GrpcInference:
         raise HttpError(400, UNLOAD.format(request.model_name))
 
     async def _infer(self, request: Any, context: Any) -> bytes:
-        now = self._clock.monotonic()
+        called = _called(context, self._clock.monotonic())
+        if self._traces is None:
+            return await self._answer(request, context, called)
+        self._traces.begin(called)
+        status = 500
         try:
-            caller = self._reception.caller(_called(context, now))
+            answer = await self._answer(request, context, called)
+            status = 200
+        except InvalidInput:
+            status = 400
+            raise
+        except HttpError as error:
+            status = error.status
+            raise
+        finally:
+            self._traces.end(called, status, self._clock.monotonic())
+            if called.trace is not None:
+                context.set_trailing_metadata(((HEADER.decode(), called.trace.header),))
+        return answer
+
+    async def _answer(self, request: Any, context: Any, called: Request) -> bytes:
+        try:
+            caller = self._reception.caller(called)
             values = _values(request)
-            deadline = _deadline(request, context, now, caller)
+            deadline = _deadline(request, context, called.arrived, caller)
         except InvalidInput:
             self._plane.refuse(request.model_name, 400)
             raise
@@ -199,7 +229,9 @@ class GrpcInference:
                 key=caller.key or request.id or None,
                 request_id=request.id or caller.request_id,
                 time=caller.time,
-                arrived=now,
+                trace=caller.trace,
+                recorded=caller.recorded,
+                arrived=called.arrived,
                 deadline=deadline,
             )
         )

@@ -102,6 +102,8 @@ class Scoring:
                 key=caller.key,
                 request_id=caller.request_id,
                 time=caller.time,
+                trace=caller.trace,
+                recorded=caller.recorded,
                 arrived=request.arrived,
                 deadline=caller.deadline,
             )
