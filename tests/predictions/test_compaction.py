@@ -134,6 +134,20 @@ def test_a_prediction_is_found_in_its_file(tmp_path: Path, ids: Ids) -> None:
         find_prediction(tmp_path, "0" * 32)
 
 
+def test_a_prediction_is_found_by_its_trace_and_by_its_callers_name(
+    tmp_path: Path, ids: Ids
+) -> None:
+    wanted = record(ids, rows=2, trace="4bf92f3577b34da6a3ce929d0e0e4736", request_id="order-17")
+    deliver(tmp_path, ids, record(ids), wanted)
+    for _ in range(2):
+        for name in (wanted.trace, wanted.request_id):
+            found = find_prediction(tmp_path, name)
+            assert (found.id, found.record.trace) == (wanted.ids[0], wanted.trace)
+        compacted(tmp_path)
+    with pytest.raises(PredictionNotFound):
+        find_prediction(tmp_path, "order-18")
+
+
 def test_a_file_has_what_finds_an_id_and_a_time_without_reading_it_all(
     tmp_path: Path, ids: Ids
 ) -> None:

@@ -16,6 +16,7 @@ import httpx
 import pytest
 from tests.serving.conftest import RunningWorker, Start, table, target, tensors
 
+from tidemill.predictions.finding import find_prediction
 from tidemill.predictions.frames import read_frames
 from tidemill.predictions.reader import read_predictions
 from tidemill.predictions.writer import predictions_folder
@@ -292,6 +293,7 @@ def test_the_access_log_follows_a_trace(start: Start, tmp_path: Path) -> None:
     worker.http.post("/-/flush")
     frame, _ = read_predictions(worker.predictions, "e")
     assert frame["request_id"].to_list() == [trace]
+    assert find_prediction(worker.predictions, trace).record.trace == trace
 
 
 def test_a_worker_is_small_and_starts_soon(start: Start) -> None:

@@ -51,10 +51,10 @@ class Tracer:
         self._datasets = datasets
 
     def trace(self, prediction: str) -> Trace:
-        """Return the chain of a prediction.
+        """Return the chain of a prediction, named by its id, its trace or its request.
 
         Raises:
-            PredictionNotFound: There is none of that id.
+            PredictionNotFound: There is none of that name.
         """
         found = find_prediction(self._predictions, prediction)
         record = found.record
@@ -68,7 +68,7 @@ class Tracer:
         version = self._registry.version(Ref("model", record.model, str(record.version)))
         links.append(_version_link(version))
         links += self._origin(version)
-        return Trace(prediction=prediction, links=tuple(links))
+        return Trace(prediction=found.id, links=tuple(links))
 
     def _deployment(self, found: Found) -> Fact | None:
         """Return the newest change of traffic before the prediction that named its version."""

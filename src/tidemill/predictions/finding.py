@@ -6,7 +6,7 @@ that the statistics of its row groups leave one of them to be read.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,9 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
 def find_prediction(root: Path, identifier: str) -> Found:
     """Return the prediction of that id, whichever endpoint answered.
 
+    A request's first prediction is also found by the trace that it belonged to, or by the name
+    that its caller gave it.
+
     Raises:
         PredictionNotFound: There is none.
         PredictionNotLogged: There was one, which sampling left out of the log.
@@ -53,6 +56,11 @@ def find_prediction(root: Path, identifier: str) -> Found:
     for endpoint in known:
         with held_still(root, endpoint):
             found = _archived(root, endpoint, identifier) or _hot(root, endpoint, identifier)
+        if found is not None:
+            return found
+    for endpoint in known:
+        with held_still(root, endpoint):
+            found = _called(root, endpoint, identifier)
         if found is not None:
             return found
     if is_unlogged(identifier):
@@ -64,7 +72,7 @@ def find_prediction(root: Path, identifier: str) -> Found:
         )
     raise PredictionNotFound(
         f"There is no prediction {identifier!r}.",
-        expected="an id of 32 hexadecimal digits, as responses carry it",
+        expected="an id of 32 hexadecimal digits, as responses carry it, or a trace or request id",
         hint=f"Endpoints with predictions: {nearest('', known)}.",
     )
 
@@ -88,26 +96,49 @@ def latest_predictions(root: Path, endpoint: str, count: int = 10) -> list[str]:
 
 
 def _hot(root: Path, endpoint: str, identifier: str) -> Found | None:
+    for record in _hot_with(root, endpoint, identifier):
+        if identifier in record.ids:
+            row = record.ids.index(identifier)
+            return Found(id=identifier, endpoint=endpoint, record=record, row=row)
+    return None
+
+
+def _hot_with(root: Path, endpoint: str, text: str) -> Iterator[PredictionRecord]:
+    """Return the records of segments in which a text occurs."""
     gone = archive.superseded(archive.read_progress(root, endpoint, "predictions"))
     decoder = decoder_of("predictions")
     for path in reversed(segments(root, endpoint, "predictions")):
         if path.name in gone:
             continue
         for _, payload in read_frames(path):
-            record = decoded(decoder, payload) if identifier.encode() in payload else None
-            if record is not None and identifier in record.ids:
-                row = record.ids.index(identifier)
-                return Found(id=identifier, endpoint=endpoint, record=record, row=row)
-    return None
+            record = decoded(decoder, payload) if text.encode() in payload else None
+            if record is not None:
+                yield record
 
 
 def _archived(root: Path, endpoint: str, identifier: str) -> Found | None:
     files = archive.archived(root, endpoint, "predictions")
-    for file in _likely_first(files, identifier):
-        table = pq.read_table(file.path, filters=[("id", "=", identifier)])
+    return _in_files(_likely_first(files, identifier), endpoint, "id", identifier)
+
+
+def _called(root: Path, endpoint: str, name: str) -> Found | None:
+    """Return the first prediction of a request by its trace or by its caller's name for it."""
+    for record in _hot_with(root, endpoint, name):
+        if name in (record.trace, record.request_id) and record.ids:
+            return Found(id=record.ids[0], endpoint=endpoint, record=record, row=0)
+    files = archive.archived(root, endpoint, "predictions")
+    found = _in_files(reversed(files), endpoint, "trace_id", name)
+    return found or _in_files(reversed(files), endpoint, "request_id", name)
+
+
+def _in_files(
+    files: Iterable[archive.ArchivedFile], endpoint: str, column: str, value: str
+) -> Found | None:
+    for file in files:
+        table = pq.read_table(file.path, filters=[(column, "=", value)])
         if table.num_rows:
-            record = _record(table.slice(0, 1).to_pylist()[0])
-            return Found(id=identifier, endpoint=endpoint, record=record, row=0)
+            row = table.slice(0, 1).to_pylist()[0]
+            return Found(id=row["id"], endpoint=endpoint, record=_record(row), row=0)
     return None
 
 

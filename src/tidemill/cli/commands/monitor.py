@@ -69,7 +69,7 @@ def register(commands: Any, common: argparse.ArgumentParser) -> None:
     trace = commands.add_parser(
         "trace", parents=[common], help="from a prediction back to the rows"
     )
-    trace.add_argument("prediction", help="its id")
+    trace.add_argument("prediction", help="its id, or the W3C trace or request id it came with")
     trace.set_defaults(command=_trace)
 
 
