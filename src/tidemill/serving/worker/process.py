@@ -183,8 +183,9 @@ class Worker:
             self._loop.add_signal_handler(number, stopped.set)
         await self.follow()
         exporter = self._begin_traces(os.environ)
-        listening = await self._listen()
+        # Before it is said that all is ready, so that whoever waits for that finds both.
         rpc = None if self._settings.grpc_port is None else await self._listen_grpc()
+        listening = await self._listen()
         gc.collect()
         gc.freeze()
         helpers = [asyncio.create_task(self._watch()), asyncio.create_task(self._sweep())]
