@@ -8,13 +8,21 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from urllib.request import urlopen
 
+import httpx
 import pytest
 from tests.server.mlflow.conftest import Server
 
 import tidemill as tm
+from tidemill.core.references import Ref
+from tidemill.home import Home
+from tidemill.monitoring import store
+from tidemill.monitoring.events import FindingRaised
+from tidemill.monitoring.records import Finding, WindowReport
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
 FLAGS = (
@@ -96,3 +104,73 @@ def test_a_model_is_followed_to_its_run_and_its_rows(tmp_path: Path) -> None:
         assert "There is no model" in drawn(f"{server.address}/page/models.html#nobody/7", tmp_path)
     finally:
         server.stop()
+
+
+@pytest.mark.timeout(300)
+def test_an_incident_is_drawn_with_its_figures_and_can_be_acknowledged_and_silenced(
+    tmp_path: Path,
+) -> None:
+    if BROWSER is None:
+        pytest.skip("No browser is installed.")
+    with Home.open(tmp_path / "home") as home:
+        an_incident(home)
+    server = Server(tmp_path / "home")
+    try:
+        listed = drawn(f"{server.address}/page/incidents.html", tmp_path)
+        assert "1 open, 1 in all" in listed
+        assert "recall fell &lt;b&gt;0.48 → 0.12&lt;/b&gt;; <code>temp</code> moved" in listed
+        one = drawn(f"{server.address}/page/incidents.html#1", tmp_path)
+        assert 'aria-label="what happened, by time"' in one
+        assert 'aria-label="recall by window"' in one
+        assert len(re.findall('class="event bad"', one)) == 2
+        assert 'class="because" d="M' in one
+        assert "because of 1" in one
+        assert "Acknowledge</button>" in one
+        with httpx.Client(base_url=server.address) as http:
+            http.post("/api/acknowledge", json={"number": 1}).raise_for_status()
+            asked = {"alert": 1, "lasting": "2h", "reason": "we know"}
+            http.post("/api/silence", json=asked).raise_for_status()
+        one = drawn(f"{server.address}/page/incidents.html#1", tmp_path)
+        assert "taken by user:local" in one
+        assert "Silenced until" in one
+        assert "we know" in drawn(f"{server.address}/page/incidents.html", tmp_path)
+    finally:
+        server.stop()
+
+
+def an_incident(home: Home) -> None:
+    """Have a fall of quality found, in a home that has its windows."""
+    now = home.clock.now()
+    week = timedelta(days=7)
+    about = {"endpoint": "taxis", "model": "taxi", "version": 1}
+    finding = Finding(
+        kind="performance",
+        severity="critical",
+        since=now - week,
+        until=now,
+        message="recall fell <b>0.48 → 0.12</b>; `temp` moved",
+        **about,
+    )
+    subject = Ref("endpoint", "taxis")
+    home.journal.record(FindingRaised(finding=finding), subject=subject, actor="monitoring")
+    for number, value in enumerate([0.48, 0.47, 0.12]):
+        since = now - (3 - number) * week
+        report = WindowReport(
+            since=since,
+            until=since + week,
+            predictions=100,
+            errors=0,
+            latency_p50_us=1.0,
+            latency_p99_us=2.0,
+            labelled=100,
+            coverage=1.0,
+            realised={"recall": value},
+            intervals={"recall": (value - 0.05, value + 0.05)},
+            estimated={"recall": 0.4},
+            reference={"recall": 0.48},
+            columns=(),
+            segments=(),
+            **about,
+        )
+        home.db.write(partial(store.set_window, report=report))
+    home.alerts.tick()

@@ -92,8 +92,10 @@ def _moved(alert: Alert, reports: Sequence[WindowReport]) -> list[str]:
 
 def _quality(metric: str, reports: Sequence[WindowReport], drop: float) -> Plot:
     points = []
+    worse = drop if metric in LOWER_IS_BETTER else -drop
     for report in reports:
         low, high = report.intervals.get(metric, (None, None))
+        usual = report.reference.get(metric)
         points.append(
             Point(
                 since=report.since,
@@ -102,16 +104,12 @@ def _quality(metric: str, reports: Sequence[WindowReport], drop: float) -> Plot:
                 low=low,
                 high=high,
                 expected=report.estimated.get(metric),
-                usual=report.reference.get(metric),
+                limit=None if usual is None else usual + worse,
                 version=report.version,
             )
         )
-    usual = next((p.usual for p in reversed(points) if p.usual is not None), None)
-    if usual is None:
-        return Plot(figure=metric, points=tuple(points))
-    worse = usual + drop if metric in LOWER_IS_BETTER else usual - drop
-    name = f"{drop:g} worse than when it was made"
-    return Plot(figure=metric, points=tuple(points), limits=(Limit(name=name, value=worse),))
+    note = f"{drop:g} worse than when the live version was made"
+    return Plot(figure=metric, points=tuple(points), note=note)
 
 
 def _effect(column: str, reports: Sequence[WindowReport], least: float) -> Plot:

@@ -47,7 +47,7 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
         low: The lower end of its interval.
         high: The upper end.
         expected: What was expected without labels.
-        usual: What it was when the live version was made.
+        limit: What it was held against in this window.
         version: The live version.
     """
 
@@ -57,12 +57,12 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
     low: float | None = None
     high: float | None = None
     expected: float | None = None
-    usual: float | None = None
+    limit: float | None = None
     version: int
 
 
 class Limit(msgspec.Struct, frozen=True, kw_only=True):
-    """A line that a figure is held against."""
+    """What a figure is held against in every window."""
 
     name: str
     value: float
@@ -74,12 +74,14 @@ class Plot(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         figure: Its name.
         points: By time.
-        limits: What it is held against.
+        limits: What it is held against in every window.
+        note: What the limits of single windows are.
     """
 
     figure: str
     points: tuple[Point, ...]
     limits: tuple[Limit, ...] = ()
+    note: str = ""
 
 
 class Account(msgspec.Struct, frozen=True, kw_only=True):

@@ -41,7 +41,7 @@ def _of_rule(name: str, rule: AlertRule) -> dict[str, Any]:
             # The alert itself has waited as long as the rule says.
             hold=0.0,
             severity=rule.severity or "{{ $labels.severity }}",
-            summary="{{ $labels.kind }} at {{ $labels.endpoint }}{{ $labels.model }}",
+            summary="{{ $labels.kind }} at {{ $labels.endpoint }}, model {{ $labels.model }}",
         )
     limits = [
         f"{figure} {sign} {limit:.12g}"
@@ -84,7 +84,7 @@ def _own() -> list[dict[str, Any]]:
             'max by (endpoint, model, kind) (tidemill_alerts{severity="critical"}) > 0',
             hold=0.0,
             severity="critical",
-            summary="{{ $labels.kind }} at {{ $labels.endpoint }}{{ $labels.model }}",
+            summary="{{ $labels.kind }} at {{ $labels.endpoint }}, model {{ $labels.model }}",
         ),
         _alert(
             "messages-given-up",

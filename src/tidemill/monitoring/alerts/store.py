@@ -238,10 +238,11 @@ def count_deliveries(connection: Connection) -> dict[str, int]:
 
 
 def due_deliveries(connection: Connection, now: datetime, limit: int) -> list[Delivery]:
-    """Return what is to be tried now, oldest first: of one alert and sink only the first."""
+    """Return what is to be tried now, oldest first; nothing overtakes what the sink must hear."""
     earlier = outbox.alias()
     before = select(earlier.c.id).where(
         earlier.c.status == "waiting",
+        earlier.c.due > now,
         earlier.c.sink == outbox.c.sink,
         earlier.c.alert == outbox.c.alert,
         earlier.c.id < outbox.c.id,

@@ -8,6 +8,7 @@ const PAGES = [
   ["Models", "/page/models.html"],
   ["Runs", "/page/runs.html"],
   ["Data", "/page/data.html"],
+  ["Incidents", "/page/incidents.html"],
 ];
 const SVG = "http://www.w3.org/2000/svg";
 
