@@ -49,6 +49,8 @@ if TYPE_CHECKING:
     from tidemill.monitoring.alerts.delivery import Dispatcher
     from tidemill.monitoring.alerts.service import Alerts
     from tidemill.monitoring.alerts.steadiness import SteadyPolicy
+    from tidemill.monitoring.episodes import Episodes
+    from tidemill.monitoring.health.service import HealthWatch
     from tidemill.monitoring.reference import Reference
     from tidemill.monitoring.service import Monitor
     from tidemill.pipelines.service import Pipelines
@@ -361,6 +363,22 @@ class Home:
         return Incidents(self.alerts, self.monitor, self.journal, self.clock, lambda: self.policy)
 
     @cached_property
+    def episodes(self) -> Episodes:
+        """Findings that stand until they end."""
+        from tidemill.monitoring.episodes import Episodes
+
+        return Episodes(self.db, self.journal)
+
+    @cached_property
+    def health(self) -> HealthWatch:
+        """What watches the machine and the processes."""
+        from tidemill.monitoring.health.service import HealthWatch
+
+        return HealthWatch(
+            self.db, self.clock, self.episodes, lambda: self.policy.health, self._served
+        )
+
+    @cached_property
     def rollouts(self) -> Rollouts:
         """What judges candidates in traffic."""
         from tidemill.loop.evidence import Gathering
@@ -575,6 +593,13 @@ class Home:
 
         registered = self.registry.version(Ref("model", model, str(version)))
         return read_reference(self.unpack(registered.packed), registered.metrics)
+
+    def _served(self, endpoint: str) -> tuple[str, int]:
+        try:
+            champion = self.deployments.get(endpoint).champion
+        except NotFound:
+            return "", 0
+        return champion.model, champion.version
 
     def _serving_policies(self) -> dict[str, ServingPolicy]:
         return {

@@ -69,6 +69,8 @@ def test_every_request_is_counted_once_and_timed_in_its_stages(start: Start) -> 
     assert value(found, "tidemill_batches_total", **served) == 3
     assert value(found, "tidemill_refused_total", endpoint="e", status="400") == 2
     assert value(found, "tidemill_refused_total", endpoint="?", status="404") == 1
+    assert value(found, "tidemill_violations_total", endpoint="e", column="a", rule="type") == 1
+    assert value(found, "tidemill_violations_total", endpoint="e", column="?", rule="form") == 1
     assert value(found, "tidemill_http_responses_total", status="400") == 2
     for stage in STAGES:
         name = f"tidemill_{stage}_seconds"

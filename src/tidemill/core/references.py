@@ -30,6 +30,7 @@ KINDS = (
     "code",
     "blob",
     "source",
+    "machine",
 )
 _NAME = re.compile(r"[^\s@:\x00-\x1f](?:[^\s@\x00-\x1f]| (?! |$)){0,249}")
 

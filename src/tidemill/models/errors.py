@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from tidemill.core.errors import (
     Busy,
     Conflict,
@@ -17,16 +19,31 @@ class ModelsError(TidemillError):
     """The branch of everything that goes wrong with models."""
 
 
+Rule = Literal["missing", "absent", "type", "range", "set", "form"]
+
+
 class InvalidInput(ModelsError, InvalidData):
     """A request's values do not fit the model's signature.
 
     Attributes:
         column: Which column, where it is one.
+        rule: Which rule of the contract is broken: `missing`, `absent`, `type`, `range`, `set`;
+            `form` where the request itself is not as it should be. What is said of a column and
+            nothing else is its type.
     """
 
-    def __init__(self, what: str, *, column: str = "", expected: str = "", hint: str = "") -> None:
+    def __init__(
+        self,
+        what: str,
+        *,
+        column: str = "",
+        rule: Rule | None = None,
+        expected: str = "",
+        hint: str = "",
+    ) -> None:
         super().__init__(what, expected=expected, hint=hint)
         self.column = column
+        self.rule: Rule = rule or ("type" if column else "form")
 
 
 class BundleNotFound(ModelsError, NotFound):

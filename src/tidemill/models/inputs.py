@@ -176,6 +176,7 @@ class Encoder:
         return InvalidInput(
             f"Column {name!r} is missing.",
             column=name,
+            rule="absent",
             expected="the columns " + ", ".join(map(repr, self._names)),
             hint=f"Did you mean {close} to be it?" if close and "one of" not in close else "",
         )
@@ -377,6 +378,7 @@ def _refuse_value(column: Column, value: object) -> NoReturn:
     raise InvalidInput(
         f"Column {column.name!r} holds {_shown(value)}.",
         column=column.name,
+        rule="type",
         expected=wanted + (", or null where a value is missing" if column.nullable else ""),
     )
 
@@ -385,6 +387,7 @@ def _refuse_missing(column: Column) -> NoReturn:
     raise InvalidInput(
         f"Column {column.name!r} has a missing value.",
         column=column.name,
+        rule="missing",
         expected="a value in every row",
     )
 
@@ -405,7 +408,10 @@ def _refuse_range(column: Column, value: float) -> NoReturn:
     else:
         expected = f"at least {low:g}" if high is None else f"{low:g} to {high:g}"
     raise InvalidInput(
-        f"Column {column.name!r} holds {_shown(value)}.", column=column.name, expected=expected
+        f"Column {column.name!r} holds {_shown(value)}.",
+        column=column.name,
+        rule="range",
+        expected=expected,
     )
 
 
@@ -415,6 +421,7 @@ def _refuse_set(column: Column, value: object) -> NoReturn:
     raise InvalidInput(
         f"Column {column.name!r} holds {_shown(value)}.",
         column=column.name,
+        rule="set",
         expected=nearest(str(value), [str(a) for a in column.values or ()]),
     )
 

@@ -32,6 +32,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
+from tidemill.monitoring.episodes import standing
+from tidemill.monitoring.health.store import health
 from tidemill.monitoring.performance import WEIGHT
 from tidemill.monitoring.records import WindowReport
 from tidemill.monitoring.state import BlockState, decoded, joined_pairs
@@ -108,6 +110,8 @@ blocks = Table(
     Column("until", BigInteger, nullable=False),
     Column("state", LargeBinary, nullable=False),
 )
+TABLES = (state, rows, pending, windows, blocks, standing, health)
+"""All tables of the room; some stand beside what they are for."""
 _PLAIN = ("id", "time", "key", "version", "role", "status", "latency_us", "weight")
 _TYPES: dict[str, Any] = {
     "id": pl.String,

@@ -13,12 +13,15 @@ from typing import Any
 
 import uvicorn
 
+from tidemill.core.clock import SystemClock
 from tidemill.core.errors import Refused, TidemillError
 from tidemill.home import Home
 from tidemill.server.app import LOCAL, create_app
 from tidemill.server.doors import for_mlflow, mlflow_door
 from tidemill.server.operations import Operations
 from tidemill.server.repeating import Repeater
+from tidemill.server.traffic import Traffic
+from tidemill.server.vitals import SAMPLE_SECONDS, sampling
 from tidemill.serving.counters import ask_workers
 from tidemill.serving.supervisor import Supervisor
 from tidemill.webhooks.dispatcher import Dispatcher
@@ -71,7 +74,7 @@ def serve(
     supervisor.start()
     stopping = threading.Event()
     listening = None
-    beside = _beside(home)
+    beside = list(_beside(home))
     try:
         operations = Operations(home)
         operations.serving = supervisor.url
@@ -80,7 +83,11 @@ def serve(
         address = _url(host, listening.getsockname()[1])
         home.lock.announce(address)
         home.surroundings = lambda run_id: for_mlflow(home, address, run_id)
-        server = _server(create_app(operations, mlflow=mlflow_door(home)))
+        traffic = Traffic(create_app(operations, mlflow=mlflow_door(home)), SystemClock())
+        server = _server(traffic)
+        sample = sampling(home, supervisor, traffic.counts)
+        vitals = Repeater("tidemill-vitals", sample, SAMPLE_SECONDS)
+        beside.append(vitals)
 
         def rest() -> None:
             supervisor.wait(generation)

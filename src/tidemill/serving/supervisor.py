@@ -7,6 +7,7 @@ supervisor that is killed; the next one starts its own, and then asks the old on
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import signal
@@ -14,14 +15,18 @@ import socket
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 from tidemill.core.clock import SystemClock
 from tidemill.serving.errors import WorkersNotReady
 from tidemill.serving.keeper import Keeper
 from tidemill.serving.worker import peers as folder
+from tidemill.serving.worker.figures import KEEP
+from tidemill.serving.worker.metrics import Snapshot, total
 from tidemill.serving.worker.peers import State as WorkerState
-from tidemill.serving.worker.tallies import forget
+from tidemill.serving.worker.peers import ask_all
+from tidemill.serving.worker.tallies import Tallies, forget
 
 logger = logging.getLogger(__name__)
 _TICK = 0.02
@@ -32,6 +37,7 @@ _PING_SECONDS = 5.0
 _SILENCES = 3
 """How many pings in a row a worker may leave unanswered before it is replaced."""
 _STOP_SECONDS = 15.0
+_COUNT_SECONDS = 1.0
 
 
 class Supervisor:
@@ -146,6 +152,16 @@ class Supervisor:
     def states(self) -> list[WorkerState]:
         """Return what the living workers say of themselves."""
         return [state for slot in self._slots if (state := slot.state()) is not None]
+
+    def counts(self) -> Snapshot:
+        """Return what all workers have counted, those that have ended too.
+
+        One that does not answer has its say by what it wrote down last.
+        """
+        with suppress(TimeoutError):
+            asyncio.run(ask_all(self._peers, "POST", KEEP, _COUNT_SECONDS))
+        # No worker has this number: none is left out for being the one that asks.
+        return total(Tallies(self._peers, 0, 0).others())
 
     def stop(self) -> None:
         """Let every worker finish what it is answering, and end it."""

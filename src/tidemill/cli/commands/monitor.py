@@ -36,6 +36,12 @@ def register(commands: Any, common: argparse.ArgumentParser) -> None:
     )
     estimates.add_argument("endpoint")
     estimates.set_defaults(command=_estimates)
+    health = verbs.add_parser(
+        "health", parents=[common], help="how the machine, its processes and endpoints fare"
+    )
+    health.add_argument("--since", help="a moment, or how long ago: 6h, 3d; 1h if left out")
+    health.add_argument("--until", help="a moment, exclusive")
+    health.set_defaults(command=_health)
     findings = verbs.add_parser("findings", parents=[common], help="what was found")
     findings.add_argument("endpoint", nargs="?")
     findings.add_argument("--limit", type=int, default=30)
@@ -174,6 +180,27 @@ def _estimates(context: Context, given: argparse.Namespace) -> int:
         ]
         names = ("since", "version", "metric", "estimated", "realised", "in band")
         context.output.table(names, checks)
+    return 0
+
+
+def _health(context: Context, given: argparse.Namespace) -> int:
+    from tidemill.cli.health import figure, sparkline
+    from tidemill.sdk.session import open_session
+
+    asked = {"since": given.since, "until": given.until}
+    with open_session(context.home) as session:
+        found = session.ask("health", **{k: v for k, v in asked.items() if v is not None})
+    if not context.output.data(found):
+        rows = [
+            (s.subject, s.figure, figure(s.latest, s.unit), sparkline(s.points))
+            for s in found.series
+        ]
+        if not rows:
+            context.output.say("Nothing was sampled then: `tidemill up` takes samples as it runs.")
+        else:
+            context.output.table(("of", "what", "now", "since then"), rows)
+        for trouble in found.troubles:
+            context.output.say(trouble)
     return 0
 
 

@@ -279,6 +279,30 @@ class AlertPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     page: str | None = None
 
 
+class HealthPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[health]`: from when on the machine, its processes and endpoints are in trouble.
+
+    Attributes:
+        lasting: How long a limit must be passed before it is said, and kept before that is over.
+        max_cpu: The share of all processors in use.
+        max_memory: The share of the memory in use.
+        max_disk: The share of the home's disk in use.
+        max_error_rate: The share of an endpoint's requests that failed.
+        max_refused: The share of an endpoint's requests that were refused for their values.
+        max_latency: The 99th percentile of the time to answer; not watched where it is left out.
+        max_queue: The 99th percentile of the wait for a place in a batch.
+    """
+
+    lasting: Annotated[float, Meta(ge=10, le=3600, title=DURATION)] = 300.0
+    max_cpu: Share = 0.95
+    max_memory: Share = 0.95
+    max_disk: Share = 0.9
+    max_error_rate: Share = 0.02
+    max_refused: Share = 0.05
+    max_latency: Span | None = None
+    max_queue: Span | None = 1.0
+
+
 class ModelPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[models.NAME]`: one model's whole life.
 
@@ -331,6 +355,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         datasets: By name.
         models: By name.
         alerts: What is an alert, and who is told.
+        health: From when on the machine is in trouble.
         settings: Of the installation, such as ports; flags and variables come before them.
     """
 
@@ -338,4 +363,5 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     datasets: dict[str, DatasetPolicy] = {}
     models: dict[str, ModelPolicy] = {}
     alerts: AlertPolicy = AlertPolicy()
+    health: HealthPolicy = HealthPolicy()
     settings: dict[str, bool | int | float | str] = {}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from tidemill.core.policy import MonitorPolicy
+from tidemill.core.policy.durations import duration
 from tidemill.monitoring.endpoint_report import EndpointReport, report_endpoint
+from tidemill.monitoring.health.records import Health
 from tidemill.monitoring.records import EstimateHistory, Finding, WindowReport
 from tidemill.server.operations.errors import BadArgument
 from tidemill.server.operations.subject import Limit, Subject
@@ -69,6 +71,20 @@ class Watching(Subject):
     def findings(self, endpoint: str | None = None, limit: Limit = 50) -> list[Finding]:
         """What the monitor found, newest first."""
         return self._home.monitor.findings(endpoint, limit=limit)
+
+    def health(self, since: str | None = None, until: str | None = None) -> Health:
+        """How the machine, its processes and the endpoints fare; the last hour if nothing is said.
+
+        `since` may be a moment or how long ago: `6h`, `3d`.
+        """
+        begin = None if since is None else self._begin(since)
+        return self._home.health.tell(begin, None if until is None else _moment("until", until))
+
+    def _begin(self, since: str) -> datetime:
+        ago = duration(since)
+        if ago is None:
+            return _moment("since", since)
+        return self._home.clock.now() - timedelta(seconds=ago)
 
 
 def _check_stretch(since: datetime | None, until: datetime) -> None:

@@ -9,6 +9,7 @@ const PAGES = [
   ["Runs", "/page/runs.html"],
   ["Data", "/page/data.html"],
   ["Incidents", "/page/incidents.html"],
+  ["Health", "/page/health.html"],
 ];
 const SVG = "http://www.w3.org/2000/svg";
 

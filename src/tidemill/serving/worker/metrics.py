@@ -78,6 +78,12 @@ FAMILIES = (
         "Requests for predictions that were refused, by HTTP status.",
         ("endpoint", "status"),
     ),
+    Family(
+        "tidemill_violations_total",
+        "counter",
+        "Requests that were refused for their values, by the column whose rule they break.",
+        ("endpoint", "column", "rule"),
+    ),
     Family("tidemill_http_responses_total", "counter", "All HTTP answers, by status.", ("status",)),
     Family(
         "tidemill_shadow_dropped_total",

@@ -36,6 +36,8 @@ from tidemill.serving.worker.trace import Trace
 from tidemill.serving.worker.version import Outcome, Version
 
 logger = logging.getLogger(__name__)
+UNKNOWN = "?"
+"""What stands for an endpoint or a column that does not exist."""
 RETRY = ((b"retry-after", b"1"),)
 RowsFor = Callable[[Version], Rows]
 Render = Callable[["Answer"], Response]
@@ -165,7 +167,7 @@ class Plane:
     def refuse(self, endpoint: str, status: int) -> None:
         """Count a request that a door refused."""
         known = endpoint in self.table.endpoints
-        labels = (("endpoint", endpoint if known else "?"), ("status", str(status)))
+        labels = (("endpoint", endpoint if known else UNKNOWN), ("status", str(status)))
         self._metrics.count("tidemill_refused_total", labels)
 
     # The steps of a request.
@@ -174,7 +176,7 @@ class Plane:
         try:
             return ask.rows(endpoint.versions[target.version])
         except InvalidInput as error:
-            self._refused(endpoint, 400)
+            self._violated(endpoint, target.version, error)
             raise HttpError(400, str(error)) from error
 
     def _start(self, job: _Job) -> None:
@@ -190,7 +192,7 @@ class Plane:
         if isinstance(outcome, Outcome):
             self._succeed(job, outcome)
         elif isinstance(outcome, InvalidInput):
-            self._refused(job.endpoint, 400)
+            self._violated(job.endpoint, job.target.version, outcome)
             self._resolve(job, error_response(400, str(outcome)))
         else:
             self._fail(job, outcome)
@@ -323,6 +325,17 @@ class Plane:
 
     def _refused(self, endpoint: Endpoint, status: int) -> None:
         self.refuse(endpoint.name, status)
+
+    def _violated(self, endpoint: Endpoint, version: int, error: InvalidInput) -> None:
+        """Count a request that is refused for its values, by the column whose rule they break."""
+        self._refused(endpoint, 400)
+        known = error.column in endpoint.versions[version].inputs.types
+        labels = (
+            ("endpoint", endpoint.name),
+            ("column", error.column if known else UNKNOWN),
+            ("rule", error.rule),
+        )
+        self._metrics.count("tidemill_violations_total", labels)
 
     def _served(self, job: _Job) -> Served:
         return self._metrics.served(job.endpoint.name, job.target.version, job.target.role)

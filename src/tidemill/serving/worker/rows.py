@@ -131,6 +131,7 @@ class Inputs:
                 raise InvalidInput(
                     f"There is no column {name!r}.",
                     column=name,
+                    rule="form",
                     expected=nearest(name, self.names),
                 )
 

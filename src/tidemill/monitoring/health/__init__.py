@@ -1,0 +1,1 @@
+"""How the machine and the processes on it fare: sampled, and kept for weeks in constant space."""
