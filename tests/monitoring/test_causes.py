@@ -202,7 +202,7 @@ def watch(db: Database, journal: Journal, clock: SimulatedClock, tmp_path: Path)
 
 
 def test_a_fall_says_since_when_why_and_where(watch: Watch) -> None:
-    policy = MonitorPolicy(segments=("area", "area & hour"), min_label_coverage=0.5)
+    policy = MonitorPolicy(segments=("area", "area & hour"), min_label_coverage=0.5, silence=1e-300)
     rng = np.random.default_rng(7)
     watch.reference = reference_of(rides(rng, 30, rows=400))
     calm = rides(rng, 7, start=LIVE)

@@ -33,6 +33,8 @@ class Basis(msgspec.Struct, frozen=True, kw_only=True):
         checks: Estimates and what came true in the windows before, newest first.
         newborn: Whether the version has answered nothing before the window, or was found skewed in
             all that it has answered.
+        rhythmic: Of what the rhythm is known, `predictions` or `labels`: their silence is told by
+            the hour, not by the window.
     """
 
     endpoint: str
@@ -47,6 +49,7 @@ class Basis(msgspec.Struct, frozen=True, kw_only=True):
     recent: Sequence[BlockState] = ()
     checks: Sequence[EstimateCheck] = ()
     newborn: bool = False
+    rhythmic: frozenset[str] = frozenset()
 
     @property
     def live(self) -> Live | None:

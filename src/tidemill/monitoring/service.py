@@ -16,12 +16,14 @@ from tidemill.core.findings import FindingKind
 from tidemill.core.policy import MonitorPolicy
 from tidemill.core.references import Ref
 from tidemill.journal.service import Journal
-from tidemill.monitoring import store
+from tidemill.monitoring import arrivals, store
 from tidemill.monitoring.clearing import clear_kinds
+from tidemill.monitoring.episodes import Episodes
 from tidemill.monitoring.errors import WindowNotFound
 from tidemill.monitoring.estimate_history import estimate_history
 from tidemill.monitoring.events import FindingRaised, WindowJudged
 from tidemill.monitoring.judgement import Judge
+from tidemill.monitoring.listening import Listening
 from tidemill.monitoring.live import Live
 from tidemill.monitoring.past import report_of, version_of
 from tidemill.monitoring.records import (
@@ -33,6 +35,7 @@ from tidemill.monitoring.reference import Reference, blocks_of
 from tidemill.monitoring.spreads import ColumnSpread, spreads_of
 from tidemill.monitoring.state import (
     LONGER,
+    SHADOW,
     BlockState,
     seen_blocks,
     states_of,
@@ -44,6 +47,8 @@ from tidemill.storage.db.engine import Database
 
 ACTOR = "monitoring"
 KEPT_WINDOWS = 4
+LONG_AGO = 400 * 86_400 * 1_000_000
+"""What is dated earlier, in microseconds before now, was dated by a clock that is wrong."""
 MOST_BLOCKS = 1000
 """How many blocks of time are kept apart beyond the last windows; older ones are joined."""
 References = Callable[[str, int], Reference | None]
@@ -73,6 +78,7 @@ class Monitor:
         self._clock = clock
         self._predictions = predictions
         self._references = references
+        self._listening = Listening(db, Episodes(db, journal), clock)
         self._known: dict[tuple[str, int], Reference | None] = {}
         self._live: dict[tuple[str, int, float], Live | None] = {}
 
@@ -90,9 +96,13 @@ class Monitor:
             return 0
         entries, arrived = store.prepared(endpoint, predictions), store.label_entries(labels)
         after = msgspec.structs.replace(progress, predictions=cursor, labels=label_cursor)
+        seen = predictions.filter(pl.col("role") != SHADOW)["time"].cast(pl.Int64).to_numpy()
+        told = labels["arrived"].cast(pl.Int64).to_numpy()
 
         def work(connection: Connection) -> None:
             store.take_in(connection, endpoint, entries, arrived)
+            arrivals.keep(connection, endpoint, "predictions", arrivals.by_hour(seen))
+            arrivals.keep(connection, endpoint, "labels", arrivals.by_hour(told))
             store.set_progress(connection, endpoint, after)
 
         self._db.write(work)
@@ -120,7 +130,8 @@ class Monitor:
             policy: How to judge.
             metrics: Which metrics; the first is the one that is watched.
         """
-        found = self._revise(endpoint, model, policy, metrics)
+        found = self._listening.listen(endpoint, model, version, policy.silence)
+        found += self._revise(endpoint, model, policy, metrics)
         while (due := self._due(endpoint, policy)) is not None:
             found += self._judge(endpoint, model, version, policy, metrics, *due)
         return found
@@ -239,7 +250,8 @@ class Monitor:
             progress = store.read_progress(connection, endpoint)
             begin = progress.judged
             if begin is None or progress.silent:
-                first = store.first_time(connection, endpoint, begin or 0)
+                oldest = max(begin or 0, now - LONG_AGO)
+                first = store.first_time(connection, endpoint, oldest, now)
                 if first is None:
                     return None
                 begin = first // block * block
@@ -330,6 +342,7 @@ class Monitor:
             states = store.read_states(
                 connection, endpoint, model, since - reach * (until - since), since
             )
+            rhythmic = arrivals.rhythmic(connection, endpoint, self._clock.now())
             begun = store.first_block(connection, endpoint, model, version)
             reports = store.read_windows(connection, endpoint, None, 2 * WINDOWS)
         before = [r for r in reports if micros(r.since) < since]
@@ -346,6 +359,7 @@ class Monitor:
             earlier=() if live is None else stretches_before(mine, live, since, until - since),
             recent=mine,
             checks=estimate_history(before).checks,
+            rhythmic=rhythmic,
             newborn=begun is None or begun >= since or _is_skewed(before, version),
         )
         report, findings = judge.look(rows)
@@ -413,10 +427,11 @@ def _is_kept(report: WindowReport, newest: WindowReport) -> bool:
 
 
 def _outdated(connection: Connection, report: WindowReport) -> bool:
-    """Tell whether labels came to a window since it was judged."""
-    newest = store.newest_label(
-        connection, report.endpoint, micros(report.since), micros(report.until)
-    )
+    """Tell whether labels, or predictions, came to a window since it was judged."""
+    since, until = micros(report.since), micros(report.until)
+    if store.coverage(connection, report.endpoint, since, until)[0] > report.predictions:
+        return True
+    newest = store.newest_label(connection, report.endpoint, since, until)
     counted = -1 if report.newest_label is None else micros(report.newest_label)
     return newest is not None and newest > counted
 

@@ -32,6 +32,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
+from tidemill.monitoring.arrivals import hours
 from tidemill.monitoring.episodes import standing
 from tidemill.monitoring.health.store import health
 from tidemill.monitoring.performance import WEIGHT
@@ -110,7 +111,7 @@ blocks = Table(
     Column("until", BigInteger, nullable=False),
     Column("state", LargeBinary, nullable=False),
 )
-TABLES = (state, rows, pending, windows, blocks, standing, health)
+TABLES = (state, rows, pending, windows, blocks, standing, health, hours)
 """All tables of the room; some stand beside what they are for."""
 _PLAIN = ("id", "time", "key", "version", "role", "status", "latency_us", "weight")
 _TYPES: dict[str, Any] = {
@@ -255,12 +256,23 @@ def _parts(names: list[str]) -> list[list[str]]:
     return [names[i : i + _PART] for i in range(0, len(names), _PART)]
 
 
-def first_time(connection: Connection, endpoint: str, since: int = 0) -> int | None:
-    """Return when the oldest prediction from a moment on was made, in microseconds since 1970."""
+def first_time(
+    connection: Connection, endpoint: str, since: int = 0, until: int = 2**62
+) -> int | None:
+    """Return when the oldest prediction of a stretch was made, in microseconds since 1970."""
     oldest: int | None = connection.scalar(
-        select(func.min(rows.c.time)).where(rows.c.endpoint == endpoint, rows.c.time >= since)
+        select(func.min(rows.c.time)).where(*_between(endpoint, since, until))
     )
     return oldest
+
+
+def ahead(connection: Connection, endpoint: str, now: int) -> tuple[int, int]:
+    """Return how many predictions are dated after a moment, and the latest of their dates."""
+    query = select(func.count(), func.max(rows.c.time)).where(
+        rows.c.endpoint == endpoint, rows.c.time > now
+    )
+    many, latest = connection.execute(query).one()
+    return many, latest or 0
 
 
 def coverage(connection: Connection, endpoint: str, since: int, until: int) -> tuple[int, int]:

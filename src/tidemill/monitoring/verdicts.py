@@ -126,10 +126,13 @@ class Verdicts:
 
     def _silence(self) -> Finding | None:
         report = self._report
+        rhythmic = self._judge.rhythmic
         if report.predictions == 0:
+            if "predictions" in rhythmic:
+                return None
             said = f"No prediction was asked for in {self._stretch}."
             return self._finding("silence", "warning", said)
-        if report.labelled or report.errors == report.predictions:
+        if report.labelled or report.errors == report.predictions or "labels" in rhythmic:
             return None
         said = f"None of {report.predictions:,} predictions in {self._stretch} has a label yet."
         return self._finding("silence", "warning", said, numbers={"coverage": 0.0})
