@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from tidemill.monitoring.alerts.steadiness import SteadyPolicy
     from tidemill.monitoring.episodes import Episodes
     from tidemill.monitoring.health.service import HealthWatch
+    from tidemill.monitoring.looking import Source
     from tidemill.monitoring.reference import Reference
     from tidemill.monitoring.service import Monitor
     from tidemill.pipelines.service import Pipelines
@@ -587,6 +588,13 @@ class Home:
 
         registered = self.registry.version(Ref("model", model, str(version)))
         return open_bundle(self.unpack(registered.packed), verify=False).signature
+
+    def reference_source(self, model: str, version: int) -> Source | None:
+        """Return where the reference of a version is read from."""
+        from tidemill.monitoring.looking import Source
+
+        registered = self.registry.version(Ref("model", model, str(version)))
+        return Source(str(self.unpack(registered.packed)), registered.metrics)
 
     def _reference(self, model: str, version: int) -> Reference | None:
         from tidemill.monitoring.reference import read_reference

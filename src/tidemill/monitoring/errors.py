@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tidemill.core.errors import InvalidData, NotFound, TidemillError
+from tidemill.core.errors import Busy, InvalidData, NotFound, TidemillError
 
 
 class MonitoringError(TidemillError):
@@ -15,3 +15,7 @@ class WindowNotFound(MonitoringError, NotFound):
 
 class UnreadableReference(MonitoringError, InvalidData):
     """A file cannot be read as a prepared reference."""
+
+
+class LookerFailed(MonitoringError, Busy):
+    """The process that looks at windows ended, or could not do what it was asked."""

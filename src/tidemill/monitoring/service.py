@@ -11,7 +11,7 @@ import msgspec
 import polars as pl
 from sqlalchemy import Connection
 
-from tidemill.core.clock import Clock, from_micros, micros
+from tidemill.core.clock import Clock, micros
 from tidemill.core.findings import FindingKind
 from tidemill.core.policy import MonitorPolicy
 from tidemill.core.references import Ref
@@ -22,24 +22,22 @@ from tidemill.monitoring.episodes import Episodes
 from tidemill.monitoring.errors import WindowNotFound
 from tidemill.monitoring.estimate_history import estimate_history
 from tidemill.monitoring.events import FindingRaised, WindowJudged
-from tidemill.monitoring.judgement import Judge
 from tidemill.monitoring.listening import Listening
-from tidemill.monitoring.live import Live
+from tidemill.monitoring.looking import Looked, Looker, Looks, References, Source, Task
 from tidemill.monitoring.past import report_of, version_of
 from tidemill.monitoring.records import (
     EstimateHistory,
     Finding,
     WindowReport,
 )
-from tidemill.monitoring.reference import Reference, blocks_of
+from tidemill.monitoring.reference import blocks_of
 from tidemill.monitoring.spreads import ColumnSpread, spreads_of
 from tidemill.monitoring.state import (
     LONGER,
     SHADOW,
     BlockState,
+    decoded,
     seen_blocks,
-    states_of,
-    stretches_before,
 )
 from tidemill.monitoring.trust import WINDOWS
 from tidemill.predictions.reader import read_labels, read_predictions
@@ -51,7 +49,7 @@ LONG_AGO = 400 * 86_400 * 1_000_000
 """What is dated earlier, in microseconds before now, was dated by a clock that is wrong."""
 MOST_BLOCKS = 1000
 """How many blocks of time are kept apart beyond the last windows; older ones are joined."""
-References = Callable[[str, int], Reference | None]
+Sources = Callable[[str, int], Source | None]
 
 
 class Monitor:
@@ -77,10 +75,18 @@ class Monitor:
         self._journal = journal
         self._clock = clock
         self._predictions = predictions
-        self._references = references
+        self._looker = Looker(references)
+        self._apart: tuple[Looks, Sources] | None = None
         self._listening = Listening(db, Episodes(db, journal), clock)
-        self._known: dict[tuple[str, int], Reference | None] = {}
-        self._live: dict[tuple[str, int, float], Live | None] = {}
+
+    def look_apart(self, looks: Looks, sources: Sources) -> None:
+        """Have windows looked at elsewhere from now on.
+
+        Args:
+            looks: Who looks.
+            sources: Says where the reference of a model's version is read from.
+        """
+        self._apart = (looks, sources)
 
     def observe(self, endpoint: str) -> int:
         """Take in what came since the last time; each record is taken in exactly once.
@@ -170,7 +176,7 @@ class Monitor:
             endpoint=endpoint,
             model=model,
             version=chosen,
-            lives=partial(self._live_version, model, block=policy.block),
+            lives=partial(self._looker.live, model, block=policy.block),
             policy=policy,
             metrics=metrics,
         )
@@ -191,7 +197,7 @@ class Monitor:
             WindowNotFound: There is no prediction in the stretch.
         """
         states, chosen = self._stretch(endpoint, model, policy, since, until, version)
-        live = self._live_version(model, chosen, policy.block)
+        live = self._looker.live(model, chosen, policy.block)
         return () if live is None else spreads_of(seen_blocks(states, chosen), live)
 
     def windows(
@@ -230,7 +236,7 @@ class Monitor:
             judged = store.read_progress(connection, endpoint).judged or 0
         fresh = self._rows(endpoint, policy, max(begin, judged), end)
         known = {(s.version, s.role, s.since) for s in states}
-        found = self._states(model, fresh, policy)
+        found = self._looker.states(model, fresh, policy)
         states += [s for s in found if (s.version, s.role, s.since) not in known]
         chosen = version_of(states, version)
         if chosen is None:
@@ -335,8 +341,6 @@ class Monitor:
         since: int,
         until: int,
     ) -> tuple[WindowReport, list[Finding], list[BlockState]]:
-        rows = self._rows(endpoint, policy, since, until)
-        live = self._live_version(model, version, policy.block)
         reach = max(LONGER) - 1
         with self._db.read() as connection:
             states = store.read_states(
@@ -345,38 +349,36 @@ class Monitor:
             rhythmic = arrivals.rhythmic(connection, endpoint, self._clock.now())
             begun = store.first_block(connection, endpoint, model, version)
             reports = store.read_windows(connection, endpoint, None, 2 * WINDOWS)
+            rows = store.read_raw(connection, endpoint, since, until)
         before = [r for r in reports if micros(r.since) < since]
-        mine = seen_blocks(states, version)
-        judge = Judge(
+        task = Task(
             endpoint=endpoint,
             model=model,
             version=version,
             policy=policy,
             metrics=tuple(metrics),
-            lives=partial(self._live_version, model, block=policy.block),
-            since=from_micros(since),
-            until=from_micros(until),
-            earlier=() if live is None else stretches_before(mine, live, since, until - since),
-            recent=mine,
+            since=since,
+            until=until,
+            rows=rows,
+            states=[s.encoded() for s in states],
             checks=estimate_history(before).checks,
             rhythmic=rhythmic,
             newborn=begun is None or begun >= since or _is_skewed(before, version),
         )
-        report, findings = judge.look(rows)
-        return report, findings, self._states(model, rows, policy)
+        looked = self._looked(task)
+        return looked.report, list(looked.findings), [decoded(s) for s in looked.states]
+
+    def _looked(self, task: Task) -> Looked:
+        if self._apart is None:
+            return self._looker.look(task)
+        looks, source = self._apart
+        sources = {v: s for v in task.versions if (s := source(task.model, v)) is not None}
+        return looks.look(msgspec.structs.replace(task, sources=sources))
 
     def _rows(self, endpoint: str, policy: MonitorPolicy, since: int, until: int) -> pl.DataFrame:
         with self._db.read() as connection:
-            rows = store.read_rows(connection, endpoint, since, until)
+            rows = store.framed(store.read_raw(connection, endpoint, since, until))
         return rows.with_columns(blocks_of(rows["time"], policy.block))
-
-    def _states(self, model: str, rows: pl.DataFrame, policy: MonitorPolicy) -> list[BlockState]:
-        """Return the sums of each version's blocks."""
-        found: list[BlockState] = []
-        for version in rows["version"].unique().sort().to_list():
-            live = self._live_version(model, version, policy.block)
-            found += states_of(rows, version, live, int(policy.block * 1e6), policy.segments)
-        return found
 
     def _write(
         self,
@@ -403,21 +405,6 @@ class Monitor:
         for finding in findings:
             raised = FindingRaised(finding=finding)
             self._journal.append(connection, raised, subject=subject, actor=ACTOR, cause=fact.id)
-
-    def _reference(self, model: str, version: int) -> Reference | None:
-        """Return a version's reference; read once."""
-        key = (model, version)
-        if key not in self._known:
-            self._known[key] = self._references(model, version)
-        return self._known[key]
-
-    def _live_version(self, model: str, version: int, block: float) -> Live | None:
-        """Return a version's reference, ready to compare with; made once."""
-        key = (model, version, block)
-        if key not in self._live:
-            reference = self._reference(model, version)
-            self._live[key] = None if reference is None else Live(reference, block)
-        return self._live[key]
 
 
 def _is_kept(report: WindowReport, newest: WindowReport) -> bool:

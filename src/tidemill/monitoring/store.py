@@ -114,6 +114,8 @@ blocks = Table(
 TABLES = (state, rows, pending, windows, blocks, standing, health, hours)
 """All tables of the room; some stand beside what they are for."""
 _PLAIN = ("id", "time", "key", "version", "role", "status", "latency_us", "weight")
+VERSION_PLACE = _PLAIN.index("version")
+"""Where the version stands in a prediction as it is kept."""
 _TYPES: dict[str, Any] = {
     "id": pl.String,
     "time": pl.Int64,
@@ -294,16 +296,23 @@ def newest_label(connection: Connection, endpoint: str, since: int, until: int) 
     return newest
 
 
-def read_rows(
+def read_raw(
     connection: Connection, endpoint: str, since: int, until: int, *where: Any
-) -> pl.DataFrame:
-    """Return a stretch's predictions by time: what is plain, the answer, features and label."""
-    query = select(rows).where(*_between(endpoint, since, until), *where).order_by("time", "id")
-    found = connection.execute(query).all()
-    columns: dict[str, list[Any]] = {n: [getattr(r, n) for r in found] for n in _PLAIN}
-    columns["arrived"] = [r.arrived for r in found]
-    columns["label"] = [None if r.label is None else _DECODER.decode(r.label) for r in found]
-    answers = [_DECODER.decode(r.answer) for r in found]
+) -> list[list[Any]]:
+    """Return a stretch's predictions by time, as they are kept; `framed` reads them."""
+    chosen = [rows.c[n] for n in (*_PLAIN, "arrived", "label", "answer")]
+    query = select(*chosen).where(*_between(endpoint, since, until), *where)
+    return [list(row) for row in connection.execute(query.order_by("time", "id"))]
+
+
+def framed(raw: Sequence[Sequence[Any]]) -> pl.DataFrame:
+    """Return kept predictions as a frame: what is plain, the answer, features and label."""
+    found = list(zip(*raw, strict=True)) if raw else [()] * (len(_PLAIN) + 3)
+    columns: dict[str, list[Any]] = {n: list(found[at]) for at, n in enumerate(_PLAIN)}
+    arrived, labels, kept = found[len(_PLAIN) :]
+    columns["arrived"] = list(arrived)
+    columns["label"] = [None if v is None else _DECODER.decode(v) for v in labels]
+    answers = [_DECODER.decode(v) for v in kept]
     columns["prediction"] = [a[0] for a in answers]
     columns["score"] = [a[1] for a in answers]
     names = {name for a in answers for name in a[2]}

@@ -16,6 +16,7 @@ import uvicorn
 from tidemill.core.clock import SystemClock
 from tidemill.core.errors import Refused, TidemillError
 from tidemill.home import Home
+from tidemill.monitoring.apart import Apart
 from tidemill.server.app import LOCAL, create_app
 from tidemill.server.doors import for_mlflow, mlflow_door
 from tidemill.server.operations import Operations
@@ -75,6 +76,7 @@ def serve(
     stopping = threading.Event()
     listening = None
     beside = list(_beside(home))
+    looking = Apart()
     try:
         operations = Operations(home)
         operations.serving = supervisor.url
@@ -88,6 +90,7 @@ def serve(
         sample = sampling(home, supervisor, traffic.counts)
         vitals = Repeater("tidemill-vitals", sample, SAMPLE_SECONDS)
         beside.append(vitals)
+        home.monitor.look_apart(looking, home.reference_source)
 
         def rest() -> None:
             supervisor.wait(generation)
@@ -107,6 +110,7 @@ def serve(
         stopping.set()
         for thread in beside:
             thread.finish(ALERT_SECONDS)
+        looking.close()
         supervisor.stop()
         if listening is not None:
             listening.close()
