@@ -18,7 +18,7 @@ from tidemill.core.policy import HealthPolicy
 from tidemill.journal.service import Journal
 from tidemill.monitoring.episodes import Episodes
 from tidemill.monitoring.events import FindingEnded, FindingRaised
-from tidemill.monitoring.health import processes, store
+from tidemill.monitoring.health import processes, rings
 from tidemill.monitoring.health.limits import judge
 from tidemill.monitoring.health.records import Counts, Gauge, Histogram, Stretch
 from tidemill.monitoring.health.sampling import Sampler
@@ -134,17 +134,17 @@ def test_few_requests_say_nothing(machine: Machine) -> None:
 
 def test_weeks_are_kept_in_constant_space(machine: Machine) -> None:
     machine.sampler.gauges = {"machine/cpu": 0.25}
-    rings = (store.Ring(10, 6), store.Ring(60, 4), store.Ring(600, 3))
+    small = (rings.Ring(10, 6), rings.Ring(60, 4), rings.Ring(600, 3))
 
     def work(connection: Connection) -> None:
         for at in range(0, 7200, 10):
-            store.keep(connection, machine.sampler.sample(at, 10), rings)
+            rings.keep(connection, machine.sampler.sample(at, 10), small)
 
     machine.db.write(work)
     with machine.db.read() as connection:
-        many = connection.scalar(select(func.count()).select_from(store.health))
-        coarse = store.read(connection, rings[2], 0, 10**6)
-        fine = store.read(connection, rings[0], 0, 10**6)
+        many = connection.scalar(select(func.count()).select_from(rings.health))
+        coarse = rings.read(connection, small[2], 0, 10**6)
+        fine = rings.read(connection, small[0], 0, 10**6)
     assert many == 6 + 4 + 3
     assert [s.since for s in coarse] == [5400, 6000, 6600]
     assert all(s.gauges["machine/cpu"] == Gauge(60, 15.0, 0.25, 0.25) for s in coarse)
@@ -159,7 +159,7 @@ def test_any_reach_is_told_from_the_finest_ring_that_has_it(machine: Machine) ->
 
     def work(connection: Connection) -> None:
         for at in range(begin, begin + 7200, 10):
-            store.keep(connection, machine.sampler.sample(at, 10))
+            rings.keep(connection, machine.sampler.sample(at, 10))
 
     machine.db.write(work)
     machine.clock.sleep(7200)

@@ -34,7 +34,7 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from tidemill.monitoring.arrivals import hours
 from tidemill.monitoring.episodes import standing
-from tidemill.monitoring.health.store import health
+from tidemill.monitoring.health.rings import health
 from tidemill.monitoring.performance import WEIGHT
 from tidemill.monitoring.records import WindowReport
 from tidemill.monitoring.state import BlockState, decoded, joined_pairs

@@ -11,7 +11,7 @@ from tidemill.core.clock import Clock
 from tidemill.core.policy import HealthPolicy
 from tidemill.core.references import Ref
 from tidemill.monitoring.episodes import Episodes
-from tidemill.monitoring.health import store
+from tidemill.monitoring.health import rings
 from tidemill.monitoring.health.limits import Trouble, judge
 from tidemill.monitoring.health.records import Health, Point, Series, Stretch, added
 from tidemill.monitoring.health.sampling import Sampler
@@ -53,12 +53,12 @@ class HealthWatch:
 
     def take(self, sampler: Sampler) -> list[Finding]:
         """Take a sample, keep it, and say what is too much or no longer is."""
-        finest = store.RINGS[0].seconds
+        finest = rings.RINGS[0].seconds
         since = int(self._clock.now().timestamp()) // finest * finest
         stretch = sampler.sample(since, finest)
 
         def work(connection: Connection) -> None:
-            store.keep(connection, stretch)
+            rings.keep(connection, stretch)
 
         self._db.write(work)
         return self._judge(since + finest)
@@ -72,10 +72,10 @@ class HealthWatch:
         now = int(self._clock.now().timestamp())
         end = now + 1 if until is None else int(until.timestamp())
         begin = now - 3600 if since is None else int(since.timestamp())
-        ring = next((r for r in store.RINGS if now - begin <= r.reach), store.RINGS[-1])
-        begin = max(begin, now - store.RINGS[-1].reach)
+        ring = next((r for r in rings.RINGS if now - begin <= r.reach), rings.RINGS[-1])
+        begin = max(begin, now - rings.RINGS[-1].reach)
         with self._db.read() as connection:
-            stretches = store.read(connection, ring, begin // ring.seconds * ring.seconds, end)
+            stretches = rings.read(connection, ring, begin // ring.seconds * ring.seconds, end)
         step = ring.seconds * max(1, -(-(end - begin) // (ring.seconds * MOST_POINTS)))
         return Health(
             since=datetime.fromtimestamp(begin, UTC),
@@ -87,10 +87,10 @@ class HealthWatch:
 
     def _judge(self, until: int) -> list[Finding]:
         policy = self._policy()
-        ring = store.RINGS[0]
+        ring = rings.RINGS[0]
         lasting = min(int(policy.lasting), ring.reach)
         with self._db.read() as connection:
-            stretches = store.read(connection, ring, until - lasting, until)
+            stretches = rings.read(connection, ring, until - lasting, until)
         verdict = judge(stretches, policy)
         begin = datetime.fromtimestamp(until - lasting, UTC)
         end = datetime.fromtimestamp(until, UTC)
