@@ -276,6 +276,7 @@ class Home:
     @cached_property
     def trainer(self) -> Trainer:
         """Makes models by the policy."""
+        from tidemill.loop.recording import Recording
         from tidemill.loop.trainer import Trainer
 
         return Trainer(
@@ -290,6 +291,7 @@ class Home:
             registry=self.registry,
             pipelines=self.pipelines,
             roll_out=self.rollouts,
+            record=Recording(self.predictions_folder, self.blobs),
             clock=self.clock,
             ids=self.ids,
         )

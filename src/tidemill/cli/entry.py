@@ -31,6 +31,7 @@ GROUPS = (
     "runs",
     "models",
     "serving",
+    "backtest",
     "monitor",
     "alerts",
     "loop",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Protocol
@@ -14,7 +14,7 @@ from tidemill.core.clock import Clock
 from tidemill.core.contract import Contract
 from tidemill.core.errors import NotFound, nearest
 from tidemill.core.ids import Ids
-from tidemill.core.policy import DatasetPolicy, ModelPolicy, Policy
+from tidemill.core.policy import BacktestPolicy, DatasetPolicy, ModelPolicy, Policy
 from tidemill.core.references import Ref
 from tidemill.core.tasks import Task
 from tidemill.datasets import frames
@@ -25,7 +25,9 @@ from tidemill.datasets.records import DatasetVersion, Snapshot
 from tidemill.datasets.service import Datasets
 from tidemill.journal.service import Journal
 from tidemill.lineage.service import Lineage
+from tidemill.loop.checks import check_candidate, needed
 from tidemill.loop.errors import DatasetNotInPolicy, ModelNotInPolicy, NoProject
+from tidemill.loop.recording import Recording
 from tidemill.models.bundle import open_bundle
 from tidemill.pipelines.code import Environment, environment, git_commit, snapshot_code
 from tidemill.pipelines.errors import GateFailed
@@ -34,8 +36,10 @@ from tidemill.pipelines.records import Evaluation, GateReport, PipelineRun
 from tidemill.pipelines.service import Pipelines, Progress
 from tidemill.pipelines.steps import Node
 from tidemill.pipelines.training import (
+    Check,
     Recipe,
     candidate_pipeline,
+    check_nothing,
     model_pipeline,
     reproduction_pipeline,
 )
@@ -64,6 +68,7 @@ class Trainer:
         unpack: Gives the folder of a stored bundle.
         scratch: Where code is written out for child processes.
         roll_out: Starts a rollout.
+        record: Stores what an endpoint answered lately.
     """
 
     def __init__(
@@ -80,6 +85,7 @@ class Trainer:
         registry: Registry,
         pipelines: Pipelines,
         roll_out: Rollout,
+        record: Recording,
         clock: Clock,
         ids: Ids,
     ) -> None:
@@ -94,6 +100,7 @@ class Trainer:
         self._registry = registry
         self._pipelines = pipelines
         self._roll_out = roll_out
+        self._record = record
         self._clock = clock
         self._ids = ids
 
@@ -204,7 +211,7 @@ class Trainer:
         identifier = self._ids.new()
         return self._pipelines.run(
             f"check {model}",
-            candidate_pipeline(recipe),
+            candidate_pipeline(recipe, check=_check_of(recipe)),
             run_id=identifier,
             actor=actor,
             experiment=model,
@@ -277,7 +284,13 @@ class Trainer:
             registered = self._registry.version(Ref.parse(version))
             return self._roll_out(registered, policy, actor=actor, cause=cause)
 
-        return model_pipeline(recipe, decide=decide, register=register, roll_out=roll_out)
+        return model_pipeline(
+            recipe,
+            check=_check_of(recipe),
+            decide=decide,
+            register=register,
+            roll_out=roll_out,
+        )
 
     def _register(
         self,
@@ -306,7 +319,7 @@ class Trainer:
         self.take_in(policy.dataset, actor=actor, cause=cause)
         version = self._newest(policy.dataset)
         champion = self.champion(model)
-        return Recipe(
+        recipe = Recipe(
             model=model,
             policy=policy,
             dataset=str(version.ref),
@@ -319,6 +332,12 @@ class Trainer:
             champion_ref=None if champion is None else str(champion.ref),
             champion_until=None if champion is None else self._learned_until(champion),
         )
+        if not needed(recipe):
+            return recipe
+        stretch = (policy.backtest or BacktestPolicy()).stretch
+        since = recipe.until - timedelta(seconds=stretch)
+        recorded = self._record(policy.serving.endpoint or model, since)
+        return msgspec.structs.replace(recipe, recorded=recorded)
 
     def _learned_until(self, version: ModelVersion) -> datetime | None:
         recipe = None if version.run_id is None else self._known_recipe(version.run_id)
@@ -376,3 +395,7 @@ class Trainer:
                 hint="Make one with `tidemill init`, or say where it is with --project.",
             )
         return self.project
+
+
+def _check_of(recipe: Recipe) -> Check:
+    return check_candidate if needed(recipe) else check_nothing

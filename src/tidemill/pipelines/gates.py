@@ -14,8 +14,6 @@ from tidemill.models.records import Signature
 from tidemill.pipelines.comparison import Answers, Improvement, bootstrap, delong
 from tidemill.pipelines.records import GateReport, RuleReport
 
-LATENCY = "latency_p99_ms"
-
 
 def judge(
     rules: Mapping[str, GateRule],
@@ -32,7 +30,7 @@ def judge(
 
     Args:
         rules: By metric.
-        metrics: The candidate's, `latency_p99_ms` included.
+        metrics: The candidate's.
         labels: What came true on the held-out rows, shape (n,).
         candidate: The candidate's answers for them.
         champion: The live model's answers for them, where there is one.
@@ -43,10 +41,10 @@ def judge(
     reports = []
     for metric, rule in rules.items():
         value = metrics.get(metric, float("nan"))
-        reports += _limits(metric, rule, value)
+        reports += limits(metric, rule, value)
         if rule.beats_champion and champion_ref is not None and champion is None:
             reports.append(_not_comparable(metric, value))
-        elif rule.beats_champion and champion is not None and metric != LATENCY:
+        elif rule.beats_champion and champion is not None:
             gain = _gain(metric, rule, labels, candidate, champion, signature, seed)
             ours, theirs = (
                 _measured(metric, labels, answers, signature) for answers in (candidate, champion)
@@ -60,7 +58,8 @@ def judge(
     )
 
 
-def _limits(metric: str, rule: GateRule, value: float) -> list[RuleReport]:
+def limits(metric: str, rule: GateRule, value: float) -> list[RuleReport]:
+    """Hold a value against the limits of a rule."""
     reports = []
     if rule.min is not None:
         holds = value >= rule.min

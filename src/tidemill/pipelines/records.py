@@ -107,7 +107,7 @@ class RuleReport(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         metric: Which metric.
-        rule: `min`, `max` or `beats_champion`.
+        rule: `min`, `max`, `max_ratio` or `beats_champion`.
         passed: Whether it holds.
         candidate: The candidate's value.
         champion: The live model's value on the same rows, where it was compared.
@@ -118,7 +118,7 @@ class RuleReport(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     metric: str
-    rule: Literal["min", "max", "beats_champion"]
+    rule: Literal["min", "max", "max_ratio", "beats_champion"]
     passed: bool
     candidate: float
     sentence: str
@@ -126,6 +126,16 @@ class RuleReport(msgspec.Struct, frozen=True, kw_only=True):
     limit: float | None = None
     low: float | None = None
     high: float | None = None
+
+
+class Checks(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of the checks that need more than held-out rows.
+
+    Attributes:
+        rules: Each with its figures.
+    """
+
+    rules: tuple[RuleReport, ...] = ()
 
 
 class GateReport(msgspec.Struct, frozen=True, kw_only=True):

@@ -21,6 +21,7 @@ import polars as pl
 from tidemill.core.contract import Contract
 from tidemill.core.errors import TidemillError, UserCodeFailed, nearest
 from tidemill.core.policy import ModelPolicy
+from tidemill.core.policy.rules import SANDBOXED
 from tidemill.core.tasks import Task
 from tidemill.datasets.records import ValidationReport
 from tidemill.datasets.service import scan_files
@@ -30,8 +31,8 @@ from tidemill.models.records import Signature
 from tidemill.pipelines.comparison import Answers, aligned
 from tidemill.pipelines.errors import BadPipeline, PipelinesError
 from tidemill.pipelines.evaluation import answers_of, evaluate_bundle, label_array
-from tidemill.pipelines.gates import LATENCY, judge
-from tidemill.pipelines.records import Evaluation, GateReport
+from tidemill.pipelines.gates import judge
+from tidemill.pipelines.records import Checks, Evaluation, GateReport
 from tidemill.pipelines.steps import Node, Pipeline, step
 
 SAMPLE = 5000
@@ -41,6 +42,18 @@ MOST_CLASSES = 50
 
 class TrainingFailed(PipelinesError, UserCodeFailed):
     """The user's training function cannot be found, raised, or gave back nothing."""
+
+
+class RecordedRows(msgspec.Struct, frozen=True, kw_only=True):
+    """What the endpoint answered lately, kept for a training.
+
+    Attributes:
+        digest: The stored table.
+        file: Where it lies.
+    """
+
+    digest: str
+    file: str
 
 
 class Recipe(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,6 +71,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
         champion: The folder of the live version's bundle, where there is one.
         champion_ref: The live version, as a reference.
         champion_until: The moment up to which the live version may have learned.
+        recorded: What the endpoint answered lately, where the policy has it replayed.
     """
 
     model: str
@@ -71,6 +85,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     champion: str | None = None
     champion_ref: str | None = None
     champion_until: datetime | None = None
+    recorded: RecordedRows | None = None
 
     @property
     def refits(self) -> bool:
@@ -151,14 +166,14 @@ def evaluate_candidate(recipe: Recipe, bundle: Path, holdout: pl.DataFrame) -> E
     from tidemill.tracking.active import active_run
     from tidemill.tracking.records import Metric
 
-    names = tuple(n for n in (*recipe.policy.metrics, *recipe.policy.gate) if n != LATENCY)
+    names = tuple(n for n in (*recipe.policy.metrics, *recipe.policy.gate) if n not in SANDBOXED)
     evaluation = evaluate_bundle(
         bundle, holdout, recipe.label, tuple(dict.fromkeys(names)), recipe.policy.monitor.segments
     )
     run = active_run()
     if run is not None:
         stamp = int(recipe.created.timestamp() * 1000)
-        measured = {**evaluation.metrics, LATENCY: evaluation.latency_p99_ms}
+        measured = {**evaluation.metrics, "latency_p99_ms": evaluation.latency_p99_ms}
         points = [Metric(k, v, stamp) for k, v in measured.items()]
         run.sink.log(run.id, metrics=points)
         report = msgspec.json.format(msgspec.json.encode(evaluation), indent=1)
@@ -166,9 +181,15 @@ def evaluate_candidate(recipe: Recipe, bundle: Path, holdout: pl.DataFrame) -> E
     return evaluation
 
 
+@step
+def check_nothing(recipe: Recipe, bundle: Path, holdout: pl.DataFrame) -> Checks:
+    """Check nothing: a model that is only made again goes nowhere."""
+    return Checks()
+
+
 @step(cache=False)
 def judge_candidate(
-    recipe: Recipe, bundle: Path, holdout: pl.DataFrame, evaluation: Evaluation
+    recipe: Recipe, bundle: Path, holdout: pl.DataFrame, evaluation: Evaluation, checks: Checks
 ) -> GateReport:
     """Hold the candidate against the gate and the live model, on the same rows."""
     from tidemill.tracking.active import active_run
@@ -181,8 +202,8 @@ def judge_candidate(
     if recipe.champion is not None and comparable:
         champion = _champion_answers(Path(recipe.champion), unseen, signature)
     report = judge(
-        recipe.policy.gate,
-        {**evaluation.metrics, LATENCY: evaluation.latency_p99_ms},
+        {m: r for m, r in recipe.policy.gate.items() if m not in SANDBOXED},
+        evaluation.metrics,
         labels=label_array(unseen[recipe.label]),
         candidate=candidate,
         champion=champion,
@@ -190,6 +211,9 @@ def judge_candidate(
         signature=signature,
         seed=recipe.policy.seed,
     )
+    rules = (*report.rules, *checks.rules)
+    passed = all(rule.passed for rule in rules)
+    report = msgspec.structs.replace(report, rules=rules, passed=passed)
     run = active_run()
     if run is not None:
         content = msgspec.json.format(msgspec.json.encode(report), indent=1)
@@ -207,9 +231,13 @@ def refit(
     return _pack(recipe, _fit(recipe, whole), holdout, reference)
 
 
+Check = Callable[[Recipe, Path, pl.DataFrame], Checks]
+
+
 def model_pipeline(
     recipe: Recipe,
     *,
+    check: Check,
     decide: Callable[[GateReport], GateReport],
     register: Callable[[Path, Evaluation], str],
     roll_out: Callable[[str], str],
@@ -218,6 +246,7 @@ def model_pipeline(
 
     Args:
         recipe: What to make.
+        check: Holds a candidate against what needs more than held-out rows; a step.
         decide: Writes the verdict down, and raises `GateFailed` where it is no.
         register: Takes the bundle in, and returns the new version's reference.
         roll_out: Starts the rollout of a version, and says what it did.
@@ -226,7 +255,8 @@ def model_pipeline(
 
     def make(recipe: Recipe) -> None:
         bundle, holdout, rows, evaluation = _candidate(recipe)
-        verdict = record(decide)(judge_candidate(recipe, bundle, holdout, evaluation))
+        checks = check(recipe, bundle, holdout)
+        verdict = record(decide)(judge_candidate(recipe, bundle, holdout, evaluation, checks))
         if recipe.refits:
             bundle = refit(recipe, verdict, bundle, rows, holdout)
         version = record(_after(register))(bundle, evaluation, verdict)
@@ -235,12 +265,12 @@ def model_pipeline(
     return Pipeline(make, f"train {recipe.model}").graph(recipe)
 
 
-def candidate_pipeline(recipe: Recipe) -> list[Node]:
+def candidate_pipeline(recipe: Recipe, *, check: Check) -> list[Node]:
     """Return the graph that makes and judges a model and stops there: what CI runs."""
 
     def make(recipe: Recipe) -> None:
         bundle, holdout, _, evaluation = _candidate(recipe)
-        judge_candidate(recipe, bundle, holdout, evaluation)
+        judge_candidate(recipe, bundle, holdout, evaluation, check(recipe, bundle, holdout))
 
     return Pipeline(make, f"check {recipe.model}").graph(recipe)
 
@@ -250,7 +280,8 @@ def reproduction_pipeline(recipe: Recipe) -> list[Node]:
 
     def make(recipe: Recipe) -> None:
         bundle, holdout, rows, evaluation = _candidate(recipe)
-        verdict = judge_candidate(recipe, bundle, holdout, evaluation)
+        checks = check_nothing(recipe, bundle, holdout)
+        verdict = judge_candidate(recipe, bundle, holdout, evaluation, checks)
         if recipe.refits:
             refit(recipe, verdict, bundle, rows, holdout)
 

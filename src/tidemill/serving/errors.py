@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from tidemill.core.errors import Busy, Conflict, InvalidData, NotFound, TidemillError, Usage
+from tidemill.core.errors import (
+    Busy,
+    Conflict,
+    Findings,
+    InvalidData,
+    NotFound,
+    TidemillError,
+    Usage,
+)
 
 
 class ServingError(TidemillError):
@@ -47,3 +55,11 @@ class BadSplit(ServingError, Usage):
 
 class WorkersNotReady(ServingError, Busy):
     """The workers did not take a route table in time."""
+
+
+class SandboxFailed(ServingError, Findings):
+    """A candidate cannot be loaded in its sandbox, or takes too long or too much there."""
+
+
+class NothingRecorded(ServingError, NotFound):
+    """The endpoint recorded no request in that stretch."""

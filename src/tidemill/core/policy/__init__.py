@@ -3,6 +3,7 @@
 from tidemill.core.policy.records import (
     AlertPolicy,
     AlertRule,
+    BacktestPolicy,
     DatasetPolicy,
     GateRule,
     HealthPolicy,
@@ -19,6 +20,7 @@ from tidemill.core.policy.records import (
 __all__ = [
     "AlertPolicy",
     "AlertRule",
+    "BacktestPolicy",
     "DatasetPolicy",
     "GateRule",
     "HealthPolicy",

@@ -24,6 +24,7 @@ from tidemill.core.policy.records import (
     UNITS,
     AlertPolicy,
     AlertRule,
+    BacktestPolicy,
     DatasetPolicy,
     GateRule,
     ModelPolicy,
@@ -35,18 +36,19 @@ from tidemill.core.policy.records import (
     ServingPolicy,
     SinkPolicy,
 )
-from tidemill.core.policy.rules import LATENCY, breaches
+from tidemill.core.policy.rules import SANDBOXED, breaches
 from tidemill.core.tasks import CLASSIFICATION_METRICS, REGRESSION_METRICS
 
 MOST_BYTES = 1 << 20
 _SECTIONS: dict[str, type[msgspec.Struct]] = {
+    "backtest": BacktestPolicy,
     "rollout": RolloutPolicy,
     "retrain": RetrainPolicy,
     "monitor": MonitorPolicy,
     "serving": ServingPolicy,
 }
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-_METRICS = (*CLASSIFICATION_METRICS, *REGRESSION_METRICS, LATENCY)
+_METRICS = (*CLASSIFICATION_METRICS, *REGRESSION_METRICS, *SANDBOXED)
 _WORDS = {
     "float": "a number",
     "int": "a whole number",

@@ -57,6 +57,8 @@ class GateRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         beats_champion: Whether the candidate must not be worse than the live model.
         confidence: How sure the paired test must be, 0.5 to 1.
         tolerance: By how much it may be worse and still pass; the margin of non-inferiority.
+        max_ratio: For what is measured in a sandbox: by which factor it may be larger than the
+            live model's, measured in the same run.
     """
 
     min: float | None = None
@@ -64,6 +66,33 @@ class GateRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     beats_champion: bool = False
     confidence: Confidence = 0.95
     tolerance: Annotated[float, Meta(ge=0)] = 0.0
+    max_ratio: Annotated[float, Meta(gt=0)] | None = None
+
+
+class BacktestPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[models.NAME.backtest]`: how much a candidate may differ from what was answered.
+
+    Attributes:
+        stretch: How much of the newest recorded requests is replayed, in seconds.
+        min_rows: With fewer recorded rows there is nothing to judge, and the gate lets it pass.
+        max_changed: The share of answers that may change.
+        max_segment_changed: The same within each segment.
+        max_mean_difference: By how much scores or values may differ on average, either way.
+        max_refused: The share of rows that it may refuse where they were answered.
+        tolerance: By how much its mean loss may be larger where labels are known; only what is
+            shown to be larger counts.
+        segments: Columns by whose values differences are told; those of the monitor where it is
+            left out.
+    """
+
+    stretch: Span = 86400.0
+    min_rows: Count = 100
+    max_changed: Share | None = None
+    max_segment_changed: Share | None = None
+    max_mean_difference: Annotated[float, Meta(ge=0)] | None = None
+    max_refused: Share = 0.0
+    tolerance: Annotated[float, Meta(ge=0)] | None = None
+    segments: tuple[str, ...] = ()
 
 
 class RolloutPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -322,6 +351,8 @@ class ModelPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         seed: Handed to the training function where it takes `seed`, and to every resampling.
         trust: Which models the control plane may unpickle.
         gate: What a candidate must reach before it is registered, by metric.
+        backtest: How much it may differ from what was answered lately; not looked at where it is
+            left out.
         rollout: How it gets the traffic.
         retrain: When it is trained again.
         monitor: How it is watched.
@@ -341,6 +372,7 @@ class ModelPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     seed: Annotated[int, Meta(ge=0, lt=1 << 32)] = 0
     trust: Literal["own", "signed", "never"] = "own"
     gate: dict[str, GateRule] = {}
+    backtest: BacktestPolicy | None = None
     rollout: RolloutPolicy = RolloutPolicy()
     retrain: RetrainPolicy = RetrainPolicy()
     monitor: MonitorPolicy = MonitorPolicy()

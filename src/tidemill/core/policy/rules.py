@@ -17,7 +17,8 @@ from tidemill.core.tasks import (
     metrics_of,
 )
 
-LATENCY = "latency_p99_ms"
+SANDBOXED = ("latency_p50_ms", "latency_p99_ms", "memory_mb", "startup_s")
+"""What is measured of a candidate that answers in a sandbox; smaller is better."""
 TRIGGERS = ("new-data", "drift", "performance", "schedule: CRON")
 _UNIT_METRICS = frozenset(CLASSIFICATION_METRICS) - {"log_loss"}
 _FUNCTION = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
@@ -84,7 +85,7 @@ def _of_metrics(path: Path, model: ModelPolicy) -> Iterator[Breach]:
     known = metrics_of(model.task) if model.task else CLASSIFICATION_METRICS + REGRESSION_METRICS
     kind = f" of {model.task} models" if model.task else ""
     named = [((*path, "metrics", str(i)), metric) for i, metric in enumerate(model.metrics)]
-    named += [((*path, "gate", metric), metric) for metric in model.gate if metric != LATENCY]
+    named += [((*path, "gate", metric), metric) for metric in model.gate if metric not in SANDBOXED]
     if model.rollout.metric is not None:
         named.append(((*path, "rollout", "metric"), model.rollout.metric))
     for where, metric in named:
@@ -95,11 +96,18 @@ def _of_metrics(path: Path, model: ModelPolicy) -> Iterator[Breach]:
 
 
 def _of_gate(path: Path, metric: str, rule: GateRule) -> Iterator[Breach]:
-    if rule.min is None and rule.max is None and not rule.beats_champion:
-        yield Breach(path, "asks for nothing", "min, max or beats_champion = true")
-    if metric == LATENCY and rule.beats_champion:
+    sandboxed = metric in SANDBOXED
+    limits = (rule.min, rule.max, rule.max_ratio)
+    if limits == (None, None, None) and not rule.beats_champion:
+        expected = "max or max_ratio" if sandboxed else "min, max or beats_champion = true"
+        yield Breach(path, "asks for nothing", expected)
+    if sandboxed and rule.beats_champion:
         where = (*path, "beats_champion")
-        yield Breach(where, "is true", "min or max: latency is not compared by a paired test")
+        yield Breach(where, "is true", f"max or max_ratio: {metric} has no paired test")
+    if not sandboxed and rule.max_ratio is not None:
+        where = (*path, "max_ratio")
+        expected = f"beats_champion: factors are for {', '.join(SANDBOXED)}"
+        yield Breach(where, f"is {rule.max_ratio:g}", expected)
     if rule.min is not None and rule.max is not None and rule.min > rule.max:
         yield Breach((*path, "min"), f"is {rule.min:g}", f"at most the rule's max, {rule.max:g}")
     for key, value in (("min", rule.min), ("max", rule.max)):

@@ -14,6 +14,7 @@ import msgspec
 
 from tidemill.core.errors import nearest
 from tidemill.server.operations.alerts import Telling
+from tidemill.server.operations.backtests import Backtests
 from tidemill.server.operations.data import Data
 from tidemill.server.operations.endpoints import Endpoints
 from tidemill.server.operations.errors import BadArgument, UnknownOperation
@@ -25,7 +26,9 @@ from tidemill.server.operations.watching import Watching
 from tidemill.server.operations.webhooks import Webhooks
 
 
-class Operations(Overview, Data, Runs, Models, Endpoints, Watching, Telling, Loop, Webhooks):
+class Operations(
+    Overview, Data, Runs, Models, Endpoints, Backtests, Watching, Telling, Loop, Webhooks
+):
     """Whatever can be asked of an opened home from outside."""
 
 

@@ -11,6 +11,7 @@ from tidemill.monitoring.alerts.records import Alert
 from tidemill.monitoring.records import Finding, WindowReport
 from tidemill.pipelines.records import PipelineRun
 from tidemill.registry.records import Model
+from tidemill.serving.backtest import Backtest
 from tidemill.serving.records import Deployment, Rollout
 from tidemill.upkeep.records import Reclaimed
 
@@ -51,6 +52,7 @@ class Job(msgspec.Struct, kw_only=True):
         run: The pipeline run, once it has ended.
         reproduction: What came of making a run again.
         reclaimed: What was erased and given back.
+        backtest: What a candidate would have said instead.
         error: What went wrong.
         code: The error's code.
     """
@@ -61,6 +63,7 @@ class Job(msgspec.Struct, kw_only=True):
     run: PipelineRun | None = None
     reproduction: Reproduction | None = None
     reclaimed: Reclaimed | None = None
+    backtest: Backtest | None = None
     error: str | None = None
     code: str | None = None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from tidemill.core.policy import MonitorPolicy
 from tidemill.core.policy.durations import duration
@@ -10,6 +10,7 @@ from tidemill.monitoring.endpoint_report import EndpointReport, report_endpoint
 from tidemill.monitoring.health.records import Health
 from tidemill.monitoring.records import EstimateHistory, Finding, WindowReport
 from tidemill.server.operations.errors import BadArgument
+from tidemill.server.operations.moments import moment_of
 from tidemill.server.operations.subject import Limit, Subject
 
 
@@ -27,7 +28,7 @@ class Watching(Subject):
         """What is known of any stretch of an endpoint's predictions."""
         model = self._home.deployments.get(endpoint).champion.model
         policy = self._home.policy.models.get(model)
-        begin, end = _moment("since", since), _moment("until", until)
+        begin, end = moment_of("since", since), moment_of("until", until)
         _check_stretch(begin, end)
         return self._home.monitor.window(
             endpoint,
@@ -49,8 +50,8 @@ class Watching(Subject):
         """All that is known of an endpoint over a stretch of time, or since it is watched."""
         model = self._home.deployments.get(endpoint).champion.model
         policy = self._home.policy.models.get(model)
-        begin = None if since is None else _moment("since", since)
-        end = self._home.clock.now() if until is None else _moment("until", until)
+        begin = None if since is None else moment_of("since", since)
+        end = self._home.clock.now() if until is None else moment_of("until", until)
         _check_stretch(begin, end)
         return report_endpoint(
             self._home.monitor,
@@ -78,12 +79,12 @@ class Watching(Subject):
         `since` may be a moment or how long ago: `6h`, `3d`.
         """
         begin = None if since is None else self._begin(since)
-        return self._home.health.tell(begin, None if until is None else _moment("until", until))
+        return self._home.health.tell(begin, None if until is None else moment_of("until", until))
 
     def _begin(self, since: str) -> datetime:
         ago = duration(since)
         if ago is None:
-            return _moment("since", since)
+            return moment_of("since", since)
         return self._home.clock.now() - timedelta(seconds=ago)
 
 
@@ -93,14 +94,3 @@ def _check_stretch(since: datetime | None, until: datetime) -> None:
             f"The stretch from {since:%Y-%m-%d %H:%M} to {until:%Y-%m-%d %H:%M} is empty.",
             expected="since before until",
         )
-
-
-def _moment(name: str, text: str) -> datetime:
-    """Read a day or a moment; UTC where it does not say otherwise."""
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise BadArgument(
-            f"{name} is {text!r}.", expected="a day or a moment, such as 2026-03-01T12:00"
-        ) from error
-    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
