@@ -6,7 +6,9 @@ It is exact whatever share of the requests is logged, and seconds old at most.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from http.client import HTTPConnection, HTTPException
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 from tidemill.serving.evidence import Counts
 from tidemill.serving.worker.metrics import BUCKETS
@@ -30,13 +32,16 @@ def ask_workers(url: str) -> Mapping[Counter, Counts]:
     Args:
         url: Where the workers listen.
     """
-    import httpx
-
+    connection = HTTPConnection(urlsplit(url).netloc, timeout=_TIMEOUT)
     try:
-        answer = httpx.get(f"{url}/metrics", timeout=_TIMEOUT).raise_for_status()
-    except httpx.HTTPError:
+        connection.request("GET", "/metrics")
+        answer = connection.getresponse()
+        text = answer.read().decode()
+    except (OSError, HTTPException):
         return {}
-    return read_counters(answer.text)
+    finally:
+        connection.close()
+    return read_counters(text) if answer.status == 200 else {}
 
 
 def read_counters(text: str) -> dict[Counter, Counts]:

@@ -32,7 +32,8 @@ from tidemill.serving.worker.peers import read_state
 NAME = "candidate"
 _TICK = 0.01
 _ASK_SECONDS = 60.0
-_FILE_BYTES = 1 << 30
+_FILE_BYTES = 16 << 30
+"""Above the sparse memory that a worker keeps requests in; what is written is far less."""
 _OPEN_FILES = 512
 _DATATYPES = {"float": "FP64", "int": "INT64", "bool": "BOOL"}
 _KEPT = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "PYTHONPATH", "VIRTUAL_ENV")

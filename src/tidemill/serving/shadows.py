@@ -11,6 +11,9 @@ from tidemill.serving.events import ShadowCompared
 from tidemill.serving.evidence import ShadowReport
 from tidemill.storage.db.engine import Database
 
+LEAST_TOLD = 32
+"""With fewer requests a comparison is kept and shown, and no fact yet."""
+
 
 class ShadowReports:
     """The comparisons of shadows.
@@ -43,7 +46,8 @@ class ShadowReports:
             if before is not None and before.rows == report.rows and _same(before, report):
                 return
             store.set_shadow(connection, report)
-            if before is None or _doublings(report) != _doublings(before):
+            known_doublings = 0 if before is None else _doublings(before)
+            if report.requests >= LEAST_TOLD and _doublings(report) != known_doublings:
                 self._tell(connection, report, actor)
 
         self._db.write(work)

@@ -9,7 +9,7 @@ import msgspec
 from tidemill.core.clock import SystemClock
 from tidemill.core.policy import BacktestPolicy
 from tidemill.loop.recording import recorded_rows
-from tidemill.predictions.reader import latest_predictions
+from tidemill.predictions.finding import latest_predictions
 from tidemill.server.operations.errors import BadArgument
 from tidemill.server.operations.moments import moment_of
 from tidemill.server.operations.records import Job

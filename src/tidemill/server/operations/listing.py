@@ -18,6 +18,7 @@ from tidemill.server.operations.backtests import Backtests
 from tidemill.server.operations.data import Data
 from tidemill.server.operations.endpoints import Endpoints
 from tidemill.server.operations.errors import BadArgument, UnknownOperation
+from tidemill.server.operations.evidence import Evidence
 from tidemill.server.operations.loop import Loop
 from tidemill.server.operations.models import Models
 from tidemill.server.operations.overview import Overview
@@ -27,7 +28,17 @@ from tidemill.server.operations.webhooks import Webhooks
 
 
 class Operations(
-    Overview, Data, Runs, Models, Endpoints, Backtests, Watching, Telling, Loop, Webhooks
+    Overview,
+    Data,
+    Runs,
+    Models,
+    Endpoints,
+    Backtests,
+    Evidence,
+    Watching,
+    Telling,
+    Loop,
+    Webhooks,
 ):
     """Whatever can be asked of an opened home from outside."""
 

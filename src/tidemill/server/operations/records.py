@@ -6,13 +6,15 @@ from datetime import datetime
 
 import msgspec
 
+from tidemill.core.events import Fact
 from tidemill.loop.records import Decision, Intention, Reproduction
 from tidemill.monitoring.alerts.records import Alert
 from tidemill.monitoring.records import Finding, WindowReport
 from tidemill.pipelines.records import PipelineRun
 from tidemill.registry.records import Model
 from tidemill.serving.backtest import Backtest
-from tidemill.serving.records import Deployment, Rollout
+from tidemill.serving.evidence import Look, ShadowReport
+from tidemill.serving.records import Deployment, Part, Rollout
 from tidemill.upkeep.records import Reclaimed
 
 
@@ -22,6 +24,26 @@ class EndpointStatus(msgspec.Struct, frozen=True, kw_only=True):
     deployment: Deployment
     rollout: Rollout | None
     windows: tuple[WindowReport, ...]
+
+
+class EndpointView(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything of an endpoint.
+
+    Attributes:
+        deployment: What stands behind it.
+        parts: What each version has to do.
+        rollout: The newest rollout, running or ended.
+        looks: How its evidence grew.
+        shadows: How versions that are or were mirrored compare.
+        facts: What was changed and judged, newest first.
+    """
+
+    deployment: Deployment
+    parts: tuple[Part, ...]
+    rollout: Rollout | None
+    looks: tuple[Look, ...]
+    shadows: tuple[ShadowReport, ...]
+    facts: tuple[Fact, ...]
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):

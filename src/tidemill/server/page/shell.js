@@ -5,6 +5,7 @@
 
 const PAGES = [
   ["Overview", "/"],
+  ["Endpoints", "/page/endpoint.html"],
   ["Models", "/page/models.html"],
   ["Runs", "/page/runs.html"],
   ["Data", "/page/data.html"],

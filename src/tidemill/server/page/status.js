@@ -67,7 +67,7 @@ function endpoint(entry) {
   const last = windows.at(-1);
   const metric = last ? Object.keys(last.realised)[0] || Object.keys(last.estimated)[0] : undefined;
   const article = element("article");
-  article.append(element("header", {}, element("h3", { textContent: deployment.endpoint })));
+  article.append(element("header", {}, element("h3", {}, element("a", { textContent: deployment.endpoint, href: `/page/endpoint.html#${encodeURIComponent(deployment.endpoint)}` }))));
   const tiles = element("dl", { className: "tiles" });
   tiles.append(tile("live", `version ${deployment.champion.version}`, deployment.champion.model));
   if (last) {
