@@ -72,6 +72,10 @@ def register(commands: Any, common: argparse.ArgumentParser) -> None:
         "rules", parents=[common], help="writes the rules of alerts as a Prometheus rules file"
     )
     rules.set_defaults(command=_rules)
+    grafana = verbs.add_parser(
+        "grafana", parents=[common], help="writes a Grafana dashboard over the metrics"
+    )
+    grafana.set_defaults(command=_grafana)
     trace = commands.add_parser(
         "trace", parents=[common], help="from a prediction back to the rows"
     )
@@ -240,6 +244,15 @@ def _incident(context: Context, given: argparse.Namespace) -> int:
         from tidemill.cli.accounts import account_of
 
         account_of(found, context.output)
+    return 0
+
+
+def _grafana(context: Context, _given: argparse.Namespace) -> int:
+    import json
+
+    from tidemill.server.board import board
+
+    context.output.write(json.dumps(board(), indent=1))
     return 0
 
 
