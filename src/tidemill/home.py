@@ -339,7 +339,7 @@ class Home:
             self.clock,
             self.ids,
             policy=self._alert_policy,
-            sources=(MonitorSource(self.journal, self.monitor), LoopSource(self.deployments)),
+            sources=(MonitorSource(self.journal, self.monitor), LoopSource()),
         )
 
     @cached_property

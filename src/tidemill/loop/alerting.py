@@ -13,7 +13,6 @@ from tidemill.loop.events import CarriedOut, Failed
 from tidemill.monitoring.alerts.records import Observation
 from tidemill.pipelines.events import GateJudged
 from tidemill.serving.events import RolloutMoved
-from tidemill.serving.service import Deployments
 
 _ROLLOUTS: dict[str, tuple[Happening, Severity]] = {
     "rolled-back": ("rolled-back", "warning"),
@@ -22,11 +21,7 @@ _ROLLOUTS: dict[str, tuple[Happening, Severity]] = {
 
 
 class LoopSource:
-    """Reads trainings, gates, rollouts and arrivals of data.
-
-    Args:
-        deployments: Tell which model a rollout is of.
-    """
+    """Reads trainings, gates, rollouts and arrivals of data."""
 
     types = (
         Failed.type,
@@ -36,9 +31,6 @@ class LoopSource:
         DataRefused.type,
         DataAppended.type,
     )
-
-    def __init__(self, deployments: Deployments) -> None:
-        self._deployments = deployments
 
     def __call__(self, fact: Fact) -> Sequence[Observation]:
         """Return what a fact says."""
@@ -50,7 +42,7 @@ class LoopSource:
             case GateJudged.type:
                 return _gate(fact, fact.read(GateJudged))
             case RolloutMoved.type:
-                return self._rollout(fact, fact.read(RolloutMoved))
+                return _rollout(fact, fact.read(RolloutMoved))
             case DataRefused.type:
                 refused = fact.read(DataRefused)
                 said = f"{refused.source} was refused: {refused.reason}"
@@ -61,24 +53,25 @@ class LoopSource:
                 subject = Ref("dataset", appended.dataset)
                 return [_seen(fact, "data-refused", subject, said, holds=False)]
 
-    def _rollout(self, fact: Fact, moved: RolloutMoved) -> list[Observation]:
-        if moved.status not in _ROLLOUTS:
-            return []
-        kind, severity = _ROLLOUTS[moved.status]
-        return [
-            _seen(
-                fact,
-                kind,
-                Ref("endpoint", moved.endpoint),
-                moved.reason,
-                about=f"version {moved.version}",
-                endpoint=moved.endpoint,
-                model=self._deployments.rollout(moved.rollout).candidate.model,
-                version=moved.version,
-                severity=severity,
-                momentary=True,
-            )
-        ]
+
+def _rollout(fact: Fact, moved: RolloutMoved) -> list[Observation]:
+    if moved.status not in _ROLLOUTS:
+        return []
+    kind, severity = _ROLLOUTS[moved.status]
+    return [
+        _seen(
+            fact,
+            kind,
+            Ref("endpoint", moved.endpoint),
+            moved.reason,
+            about=f"version {moved.version}",
+            endpoint=moved.endpoint,
+            model=moved.model,
+            version=moved.version,
+            severity=severity,
+            momentary=True,
+        )
+    ]
 
 
 def _training(fact: Fact, error: str) -> list[Observation]:

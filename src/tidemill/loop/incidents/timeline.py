@@ -20,7 +20,7 @@ from tidemill.loop.incidents.records import Moment
 from tidemill.loop.incidents.words import TYPES, moment_of
 from tidemill.monitoring.alerts.records import Alert, Incident
 from tidemill.monitoring.events import FindingEnded, FindingRaised
-from tidemill.serving.events import RolloutMoved
+from tidemill.serving.events import RolloutJudged, RolloutMoved
 
 MOST = 5000
 """How many facts are looked at from an incident's beginning on."""
@@ -67,7 +67,7 @@ class _Thread:
         self._facts: dict[str, Fact] = {}
         self._decisions: dict[str, Decided] = {}
         self._findings: set[str] = set()
-        self._rollouts: dict[str, str] = {}
+        self._rollouts: dict[str, list[str]] = {}
 
     def consider(self, fact: Fact) -> None:
         """Keep a fact if it belongs to the incident."""
@@ -78,7 +78,9 @@ class _Thread:
                 self._facts[fact.id] = fact
             return
         decided = fact.read(Decided) if fact.type == Decided.type else None
-        follows = fact.cause in self._facts or fact.cause in self._findings
+        follows = (
+            fact.cause in self._facts or fact.cause in self._findings or self._is_verdict(fact)
+        )
         rests = decided is not None and not self._findings.isdisjoint(decided.decision.findings)
         meanwhile = self._is_during(fact.time) and self._concerns(fact, decided)
         if (
@@ -98,7 +100,16 @@ class _Thread:
             # What is decided about a rollout later follows from its beginning.
             rollout = f"rollout:{fact.read(RolloutMoved).rollout}"
             self._subjects.add(rollout)
-            self._rollouts.setdefault(rollout, fact.id)
+            self._rollouts.setdefault(rollout, [fact.id])
+        if fact.type == RolloutJudged.type:
+            rollout = f"rollout:{fact.read(RolloutJudged).rollout}"
+            self._rollouts.setdefault(rollout, []).append(fact.id)
+
+    def _is_verdict(self, fact: Fact) -> bool:
+        """Tell whether a fact is a verdict on a rollout that belongs to the incident."""
+        if fact.type != RolloutJudged.type:
+            return False
+        return f"rollout:{fact.read(RolloutJudged).rollout}" in self._rollouts
 
     def look_back(self, known: dict[str, Fact]) -> None:
         """Keep what led to what was kept, too."""
@@ -121,7 +132,7 @@ class _Thread:
                 continue
             moment = moment_of(fact, self._cause(fact))
             texts[fact.id] = moment.text
-            if moment.cause is not None and texts.get(moment.cause) == moment.text:
+            if moment.cause is not None and moment.text.endswith(texts.get(moment.cause) or "\0"):
                 moment = replace(moment, text="")
             result = results.get(fact.id)
             if result is not None and fact.id in self._decisions:
@@ -133,12 +144,16 @@ class _Thread:
     def _cause(self, fact: Fact) -> str | None:
         if fact.cause in self._facts:
             return fact.cause
-        decided = self._decisions.get(fact.id)
-        if decided is None:
-            return None
-        rests = (f for f in reversed(decided.decision.findings) if f in self._facts)
-        begun = self._rollouts.get(fact.subject)
-        return next(rests, None if begun == fact.id else begun)
+        rests: Sequence[str] = ()
+        subject = fact.subject
+        if fact.id in self._decisions:
+            rests = self._decisions[fact.id].decision.findings
+        elif fact.type == RolloutJudged.type:
+            subject = f"rollout:{fact.read(RolloutJudged).rollout}"
+        before = [*self._rollouts.get(subject, ()), *rests]
+        position = fact.position
+        known = (self._facts[f] for f in reversed(before) if f in self._facts)
+        return next((f.id for f in known if f.position < position), None)
 
     def _is_ours(self, fact: Fact) -> bool:
         if fact.type != FindingRaised.type:

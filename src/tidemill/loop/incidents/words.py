@@ -25,7 +25,7 @@ from tidemill.monitoring.alerts.events import (
 from tidemill.monitoring.events import FindingEnded, FindingRaised
 from tidemill.pipelines.events import GateJudged
 from tidemill.registry.events import VersionRegistered
-from tidemill.serving.events import Deployed, RolloutMoved
+from tidemill.serving.events import Deployed, RolloutJudged, RolloutMoved, TrafficChanged
 
 _DECISIONS: dict[DecisionKind, tuple[str, Tone]] = {
     "train": ("The loop decides to train", "plain"),
@@ -33,6 +33,12 @@ _DECISIONS: dict[DecisionKind, tuple[str, Tone]] = {
     "promote": ("The candidate is promoted", "good"),
     "rollback": ("The candidate is rolled back", "bad"),
     "refuse-data": ("Data are refused", "warn"),
+}
+_VERDICTS: dict[str, tuple[str, Tone]] = {
+    "hold": ("The canary is watched on", "plain"),
+    "advance": ("The canary does well", "good"),
+    "promote": ("The canary has done well", "good"),
+    "rollback": ("The canary does harm", "bad"),
 }
 _ROLLOUTS: dict[str, tuple[str, Tone]] = {
     "running": ("A canary begins", "plain"),
@@ -103,6 +109,11 @@ def _moved(event: RolloutMoved) -> _Said:
     return _Said("rollout", title, event.reason, tone)
 
 
+def _judged(event: RolloutJudged) -> _Said:
+    title, tone = _VERDICTS.get(event.action, (event.action, "plain"))
+    return _Said("rollout", title, event.reason, tone)
+
+
 def _fired(event: AlertFired) -> _Said:
     tone: Tone = "bad" if event.severity == "critical" else "warn"
     again = " again" if event.again else ""
@@ -130,6 +141,11 @@ _WORDS: dict[str, tuple[type[Event], Callable[[Any], _Said]]] = {
     GateJudged.type: (GateJudged, _gate),
     VersionRegistered.type: (VersionRegistered, _registered),
     RolloutMoved.type: (RolloutMoved, _moved),
+    RolloutJudged.type: (RolloutJudged, _judged),
+    TrafficChanged.type: (
+        TrafficChanged,
+        lambda e: _Said("rollout", "Traffic is divided otherwise", e.reason),
+    ),
     Deployed.type: (
         Deployed,
         lambda e: _Said("rollout", f"Version {e.version} answers everything", e.reason, "good"),
