@@ -330,6 +330,7 @@ class Home:
     def alerts(self) -> Alerts:
         """What a person should know."""
         from tidemill.loop.alerting import LoopSource
+        from tidemill.monitoring.alerts.gauges import HealthGauges
         from tidemill.monitoring.alerts.service import Alerts
         from tidemill.monitoring.alerts.sources import MonitorSource
 
@@ -340,6 +341,7 @@ class Home:
             self.ids,
             policy=self._alert_policy,
             sources=(MonitorSource(self.journal, self.monitor), LoopSource()),
+            gauges=(HealthGauges(self.health, self.clock, self._served),),
         )
 
     @cached_property

@@ -85,6 +85,11 @@ class Rules:
         return tuple(s for s in routed if s in known)
 
     @property
+    def watch_the_system(self) -> bool:
+        """Whether any rule asks for figures of the moment."""
+        return any((r.metric or "").startswith("system.") for r in self._policy.rules.values())
+
+    @property
     def longest_reopen(self) -> float:
         """For how long an alert may be the same again, in seconds."""
         each = [r.reopen for r in self._policy.rules.values() if r.reopen is not None]

@@ -278,7 +278,8 @@ class Alerts:
 
     def _look(self, rules: Rules) -> int:
         """Look at the figures of the moment, and at the clock; write only where that changes it."""
-        readings = [r for gauges in self._gauges for r in gauges()]
+        gauges = self._gauges if rules.watch_the_system else ()
+        readings = [reading for gauge in gauges for reading in gauge()]
         now = self._clock.now()
         with self._db.read() as connection:
             machine = self._machine(connection, rules, now)
