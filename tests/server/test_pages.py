@@ -119,6 +119,7 @@ def test_an_incident_is_drawn_with_its_figures_and_can_be_acknowledged_and_silen
         listed = drawn(f"{server.address}/page/incidents.html", tmp_path)
         assert "1 open, 1 in all" in listed
         assert "recall fell &lt;b&gt;0.48 → 0.12&lt;/b&gt;; <code>temp</code> moved" in listed
+        assert ">incident 1</a>" in drawn(server.address, tmp_path)
         one = drawn(f"{server.address}/page/incidents.html#1", tmp_path)
         assert 'aria-label="what happened, by time"' in one
         assert 'aria-label="recall by window"' in one

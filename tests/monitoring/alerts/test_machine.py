@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tidemill.core.findings import HAPPENINGS, KINDS
 from tidemill.core.policy import AlertPolicy, AlertRule, RoutePolicy, SinkPolicy
+from tidemill.monitoring.alerts import messages
 from tidemill.monitoring.alerts.machine import Book, Machine
 from tidemill.monitoring.alerts.records import Observation, Reading, Silence
 from tidemill.monitoring.alerts.rules import Rules
@@ -358,3 +360,7 @@ def test_seeing_the_same_again_changes_nothing_that_is_told(hold: float) -> None
         desk.see(standing(hour / 24))
     assert desk.facts == ["alert.fired 1"]
     assert desk.said == ["log firing 1"]
+
+
+def test_every_kind_of_alert_has_words() -> None:
+    assert set(messages._WORDS) == {*KINDS, *HAPPENINGS}

@@ -112,11 +112,20 @@ function table(models) {
   place("models").replaceChildren(heads(["model", "newest", "aliases", "since"]), ...rows);
 }
 
+function fires(alert) {
+  const made = item(alert.severity, minute(alert.fired), `${alert.endpoint || alert.subject.split(":")[1]}: ${alert.rule}`, alert.message);
+  const taken = alert.acknowledged ? `taken by ${alert.acknowledged.by}, ` : "";
+  made.append(element("p", { className: "result" }, taken, element("a", { textContent: `incident ${alert.incident}`, href: `/page/incidents.html#${alert.incident}` })));
+  return made;
+}
+
 function show(status) {
   say(`${status.workers} ${status.workers === 1 ? "worker" : "workers"} at ${status.serving || "–"} · ${status.version}`);
   const endpoints = status.endpoints.map(endpoint);
   const none = element("article", {}, element("p", { className: "empty", textContent: "Nothing is deployed yet: start with `tidemill run`." }));
   place("endpoints").replaceChildren(...(endpoints.length ? endpoints : [none]));
+  place("firing").hidden = !status.alerts.length;
+  fill("alerts", status.alerts.map(fires), "");
   fill("decisions", status.decisions.map((d) => item(d.kind, minute(d.time), d.kind, d.reason, d.result)), "Nothing yet.");
   fill("findings", status.findings.map((f) => item(f.severity, `until ${day(f.until)}`, f.kind, f.message)), "Nothing yet.");
   table(status.models);
