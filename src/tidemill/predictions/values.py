@@ -69,6 +69,8 @@ def columns_of(
         {'temp': [1.5, None, None], 'temp~string': [None, None, 'mild']}
         >>> types
         {'temp': 'float', 'temp~string': 'string'}
+        >>> columns_of("words", [[0.1, 0.2], None], {})["words"].to_pylist()
+        ['[0.1,0.2]', None]
     """
     kinds = frozenset(map(type, values))
     known = types.get(name) or hint or _natural(kinds, values)
@@ -124,7 +126,7 @@ def _natural(kinds: frozenset[type], values: Sequence[Any]) -> ValueType | None:
     for known, kind in _NATURAL:
         if present <= known:
             return kind
-    return _natural(frozenset({type(next(v for v in values if v is not None))}), values) or "json"
+    return _kind_of(next(v for v in values if v is not None))
 
 
 def _kind_of(value: Any) -> ValueType:
