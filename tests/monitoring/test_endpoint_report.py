@@ -14,8 +14,9 @@ import pytest
 from tidemill.core.clock import SimulatedClock
 from tidemill.journal.service import Journal
 from tidemill.monitoring.endpoint_page import page, write
-from tidemill.monitoring.endpoint_report import EndpointReport, report_endpoint
+from tidemill.monitoring.endpoint_report import EndpointReport
 from tidemill.monitoring.errors import WindowNotFound
+from tidemill.monitoring.reporting import report_endpoint
 from tidemill.storage.db.engine import Database
 
 from .test_past import DAY, LIVE, Street

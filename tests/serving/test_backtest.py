@@ -21,8 +21,9 @@ from tidemill.predictions.identity import ids_of, request_number
 from tidemill.predictions.reader import read_labels, read_predictions
 from tidemill.predictions.records import LabelRecord, LabelRow, PredictionRecord
 from tidemill.predictions.writer import RecordWriter, labels_folder, predictions_folder
-from tidemill.serving.backtest import Backtest, backtest
+from tidemill.serving.backtest import backtest
 from tidemill.serving.backtest_page import page
+from tidemill.serving.differences import Backtest
 from tidemill.serving.errors import SandboxFailed
 from tidemill.serving.recorded import answered, requests_in, rows_as_requests, with_labels
 from tidemill.serving.rehearsal import rehearse

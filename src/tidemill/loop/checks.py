@@ -19,7 +19,8 @@ from tidemill.pipelines.gates import limits
 from tidemill.pipelines.records import Checks, RuleReport
 from tidemill.pipelines.steps import step
 from tidemill.pipelines.training import Recipe
-from tidemill.serving.backtest import Backtest, backtest
+from tidemill.serving.backtest import backtest
+from tidemill.serving.differences import Backtest
 from tidemill.serving.errors import SandboxFailed
 from tidemill.serving.recorded import Recorded, requests_in, rows_as_requests
 from tidemill.serving.rehearsal import Footprint, rehearse

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
+from tidemill.monitoring.endpoint_report import ColumnSpread
 from tidemill.monitoring.records import WindowReport
-from tidemill.monitoring.spreads import ColumnSpread
 
 WIDTH, HEIGHT = 300, 90
 _LABEL = 96

@@ -1,19 +1,53 @@
-"""All that is known of an endpoint over a stretch of time, as one record that can be shown."""
+"""All that is known of an endpoint over a stretch of time: records only, which commands read."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import msgspec
 
-from tidemill.core.policy import MonitorPolicy
-from tidemill.monitoring.estimate_history import estimate_history
 from tidemill.monitoring.records import EstimateHistory, Finding, WindowReport
-from tidemill.monitoring.service import Monitor
-from tidemill.monitoring.spreads import ColumnSpread
 
-MOST_FINDINGS = 1000
+
+class SpreadAt(msgspec.Struct, frozen=True, kw_only=True):
+    """How a column's values were spread for a while.
+
+    Attributes:
+        since: Where that begins.
+        quartiles: A quarter of the values is below the first, half below the second, three quarters
+            below the third, as near as the reference's edges tell; numbers only.
+        shares: Of the categories, in the order of the marks; categories only.
+        missing: The share of missing values.
+    """
+
+    since: datetime
+    quartiles: tuple[float, ...] = ()
+    shares: tuple[float, ...] = ()
+    missing: float = 0.0
+
+
+class ColumnSpread(msgspec.Struct, frozen=True, kw_only=True):
+    """How a column's values are spread.
+
+    Attributes:
+        column: Its name.
+        numeric: Whether its values are ordered; else they are categories.
+        marks: The edges where numbers are counted, or the categories; the last of these is `other`.
+        reference: Numbers: the share of values up to each mark. Categories: the share of each.
+        current: The same of the stretch.
+        missing_reference: The share of missing values in the reference.
+        missing: The same of the stretch.
+        moments: The same over time, oldest first.
+    """
+
+    column: str
+    numeric: bool
+    marks: tuple[float | str, ...]
+    reference: tuple[float, ...]
+    current: tuple[float, ...]
+    missing_reference: float
+    missing: float
+    moments: tuple[SpreadAt, ...] = ()
 
 
 class EndpointReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,62 +72,3 @@ class EndpointReport(msgspec.Struct, frozen=True, kw_only=True):
     watched: str | None
     performance_drop: float
     made: datetime
-
-
-def report_endpoint(
-    monitor: Monitor,
-    endpoint: str,
-    *,
-    model: str,
-    policy: MonitorPolicy,
-    since: datetime | None,
-    until: datetime,
-    version: int | None = None,
-    metrics: Sequence[str] = (),
-) -> EndpointReport:
-    """Gather what is known of an endpoint.
-
-    Args:
-        monitor: What watches it.
-        endpoint: Which.
-        model: The model that it serves.
-        policy: How it is watched.
-        since: Where the stretch begins; with the oldest window that is kept where left out.
-        until: Where it ends, exclusive.
-        version: Whose quality and drift are told; the one with the most answers if left out.
-        metrics: Which metrics; all of the task's where it is empty.
-
-    Raises:
-        WindowNotFound: There is no prediction in the stretch.
-    """
-    known = [w for w in monitor.windows(endpoint) if w.since < until]
-    begin = since or min((w.since for w in known), default=until - timedelta(seconds=policy.window))
-    inside = tuple(w for w in reversed(known) if w.until > begin)
-    whole = monitor.window(
-        endpoint,
-        model=model,
-        policy=policy,
-        since=begin,
-        until=until,
-        version=version,
-        metrics=metrics,
-    )
-    spreads = monitor.spreads(
-        endpoint,
-        model=model,
-        policy=policy,
-        since=begin,
-        until=until,
-        version=whole.version,
-    )
-    found = monitor.findings(endpoint, limit=MOST_FINDINGS)
-    return EndpointReport(
-        whole=whole,
-        windows=inside,
-        spreads=spreads,
-        findings=tuple(f for f in found if f.until > begin and f.since < until),
-        estimates=estimate_history(inside),
-        watched=next(iter((*metrics, *whole.realised, *whole.estimated)), None),
-        performance_drop=policy.performance_drop,
-        made=until,
-    )

@@ -18,6 +18,7 @@ from tidemill.core.references import Ref
 from tidemill.journal.service import Journal
 from tidemill.monitoring import arrivals, store
 from tidemill.monitoring.clearing import clear_kinds
+from tidemill.monitoring.endpoint_report import ColumnSpread
 from tidemill.monitoring.episodes import Episodes
 from tidemill.monitoring.errors import WindowNotFound
 from tidemill.monitoring.estimate_history import estimate_history
@@ -31,7 +32,7 @@ from tidemill.monitoring.records import (
     WindowReport,
 )
 from tidemill.monitoring.reference import blocks_of
-from tidemill.monitoring.spreads import ColumnSpread, spreads_of
+from tidemill.monitoring.spreads import spreads_of
 from tidemill.monitoring.state import (
     LONGER,
     SHADOW,

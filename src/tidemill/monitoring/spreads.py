@@ -3,60 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 
-import msgspec
 import numpy as np
 
 from tidemill.core.clock import from_micros
 from tidemill.monitoring.blocks import Counts, Floats, Scale
+from tidemill.monitoring.endpoint_report import ColumnSpread, SpreadAt
 from tidemill.monitoring.live import Live
 from tidemill.monitoring.state import BlockState
 
 QUARTILES = (0.25, 0.5, 0.75)
 MOST_MOMENTS = 60
 """Of how many stretches of time, at the most, a column's quartiles are told."""
-
-
-class SpreadAt(msgspec.Struct, frozen=True, kw_only=True):
-    """How a column's values were spread for a while.
-
-    Attributes:
-        since: Where that begins.
-        quartiles: A quarter of the values is below the first, half below the second, three quarters
-            below the third, as near as the reference's edges tell; numbers only.
-        shares: Of the categories, in the order of the marks; categories only.
-        missing: The share of missing values.
-    """
-
-    since: datetime
-    quartiles: tuple[float, ...] = ()
-    shares: tuple[float, ...] = ()
-    missing: float = 0.0
-
-
-class ColumnSpread(msgspec.Struct, frozen=True, kw_only=True):
-    """How a column's values are spread.
-
-    Attributes:
-        column: Its name.
-        numeric: Whether its values are ordered; else they are categories.
-        marks: The edges where numbers are counted, or the categories; the last of these is `other`.
-        reference: Numbers: the share of values up to each mark. Categories: the share of each.
-        current: The same of the stretch.
-        missing_reference: The share of missing values in the reference.
-        missing: The same of the stretch.
-        moments: The same over time, oldest first.
-    """
-
-    column: str
-    numeric: bool
-    marks: tuple[float | str, ...]
-    reference: tuple[float, ...]
-    current: tuple[float, ...]
-    missing_reference: float
-    missing: float
-    moments: tuple[SpreadAt, ...] = ()
 
 
 def spreads_of(states: Sequence[BlockState], live: Live) -> tuple[ColumnSpread, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from tidemill.serving.backtest import Backtest, SegmentDifference
+from tidemill.serving.differences import Backtest, SegmentDifference
 
 _STYLE = """
 :root{color-scheme:light dark}

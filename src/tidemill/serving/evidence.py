@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
 from tidemill.serving.records import Action
 
-Floats = NDArray[np.float64]
+if TYPE_CHECKING:  # commands read these records, and have no use for arrays
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
 Code = Literal[
     "by-hand",
     "errors",

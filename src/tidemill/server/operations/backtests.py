@@ -8,15 +8,12 @@ import msgspec
 
 from tidemill.core.clock import SystemClock
 from tidemill.core.policy import BacktestPolicy
-from tidemill.loop.recording import recorded_rows
-from tidemill.predictions.finding import latest_predictions
 from tidemill.server.operations.errors import BadArgument
 from tidemill.server.operations.moments import moment_of
 from tidemill.server.operations.records import Job
 from tidemill.server.operations.subject import Subject, changes
-from tidemill.serving.backtest import Backtest, backtest
+from tidemill.serving.differences import Backtest
 from tidemill.serving.errors import NothingRecorded
-from tidemill.serving.sandbox import Sandbox
 
 Part = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
@@ -35,6 +32,11 @@ class Backtests(Subject):
         max_changed: Part | None = None,
     ) -> Job:
         """Replay what an endpoint was asked through a version; runs on in the background."""
+        from tidemill.loop.recording import recorded_rows
+        from tidemill.predictions.finding import latest_predictions
+        from tidemill.serving.backtest import backtest
+        from tidemill.serving.sandbox import Sandbox
+
         version = self._version(ref)
         name = endpoint or self._endpoint_of(version.model)
         begin = None if since is None else moment_of("since", since)

@@ -12,7 +12,7 @@ from tidemill.monitoring.alerts.records import Alert
 from tidemill.monitoring.records import Finding, WindowReport
 from tidemill.pipelines.records import PipelineRun
 from tidemill.registry.records import Model
-from tidemill.serving.backtest import Backtest
+from tidemill.serving.differences import Backtest
 from tidemill.serving.evidence import Look, ShadowReport
 from tidemill.serving.records import Deployment, Part, Rollout
 from tidemill.upkeep.records import Reclaimed

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from tidemill.core.policy import MonitorPolicy
 from tidemill.core.policy.durations import duration
-from tidemill.monitoring.endpoint_report import EndpointReport, report_endpoint
+from tidemill.monitoring.endpoint_report import EndpointReport
 from tidemill.monitoring.health.records import Health
 from tidemill.monitoring.records import EstimateHistory, Finding, WindowReport
 from tidemill.server.operations.errors import BadArgument
@@ -48,6 +48,8 @@ class Watching(Subject):
         version: int | None = None,
     ) -> EndpointReport:
         """All that is known of an endpoint over a stretch of time, or since it is watched."""
+        from tidemill.monitoring.reporting import report_endpoint
+
         model = self._home.deployments.get(endpoint).champion.model
         policy = self._home.policy.models.get(model)
         begin = None if since is None else moment_of("since", since)
