@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +22,7 @@ from tidemill.monitoring.apart import Apart
 from tidemill.server.app import LOCAL, create_app
 from tidemill.server.doors import for_mlflow, mlflow_door
 from tidemill.server.operations import Operations
+from tidemill.server.protocol import protocol
 from tidemill.server.repeating import Repeater
 from tidemill.server.traffic import Traffic
 from tidemill.server.vitals import SAMPLE_SECONDS, sampling
@@ -33,6 +36,7 @@ GUARD_SECONDS = 0.5
 """How often the health of candidates is looked at while one is being rolled out."""
 ALERT_SECONDS = 5.0
 """How long an alert that only time makes due waits at the most."""
+_SWITCH_SECONDS = 0.0005
 
 
 class OpenToOthers(Refused):
@@ -102,6 +106,7 @@ def serve(
         loop.start()
         for thread in beside:
             thread.start()
+        _settle()
         with _guarding(home, supervisor), _telling(home):
             server.run(sockets=[listening])
         stopping.set()
@@ -114,6 +119,18 @@ def serve(
         supervisor.stop()
         if listening is not None:
             listening.close()
+
+
+def _settle() -> None:
+    """Have Python look for garbage seldom, and never in what is there for good.
+
+    The writer's thread needs the interpreter back after each statement; by default it waits up to
+    5 ms for an event loop that is busy, and every client with it.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
+    sys.setswitchinterval(_SWITCH_SECONDS)
 
 
 @contextmanager
@@ -196,10 +213,13 @@ def _server(app: Any) -> uvicorn.Server:
     return _Server(
         uvicorn.Config(
             app,
+            http=protocol(),  # type: ignore[arg-type]
+            ws="none",
             log_level="warning",
             access_log=False,
             lifespan="off",
             server_header=False,
+            proxy_headers=False,
             timeout_graceful_shutdown=5,
         )
     )

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -22,6 +24,7 @@ _TextRow = tuple[str, str, str]
 _State = tuple[str, str]
 """A run's lifecycle and its experiment."""
 _ASKED_AT_ONCE = 500
+_TOGETHER = 125
 
 
 class Batch(msgspec.Struct, frozen=True):
@@ -46,6 +49,16 @@ def point_row(run_id: str, point: Metric) -> PointRow:
     if math.isnan(value):
         return run_id, point.key, point.step, point.timestamp, 0.0, True
     return run_id, point.key, point.step, point.timestamp, float(value), False
+
+
+def point_rows(run_id: str, points: Iterable[Metric]) -> list[PointRow]:
+    """Return points as rows."""
+    return [
+        (run_id, point.key, point.step, point.timestamp, point.value, False)
+        if type(point.value) is float and point.value == point.value
+        else point_row(run_id, point)
+        for point in points
+    ]
 
 
 def write(connection: Connection, batches: Sequence[Batch]) -> list[BaseException | None]:
@@ -127,7 +140,8 @@ def _newest(points: Iterable[PointRow]) -> list[PointRow]:
     for row in points:
         name = row[:2]
         before = best.get(name)
-        if before is None or row[2:5] > before[2:5]:
+        # The step alone says it nearly always, and slices take longer.
+        if before is None or row[2] > before[2] or row[2:5] > before[2:5]:
             best[name] = row
     return list(best.values())
 
@@ -183,8 +197,23 @@ _INSERTS = {
 def _insert(connection: Connection, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
     if not rows:
         return
-    statement = _INSERTS[table].replace("%", _marks(connection, rows[0]))
-    connection.exec_driver_sql(f"INSERT INTO {statement}", list(rows))
+    marks = _marks(connection, rows[0])
+    at = 0
+    if table == "points":
+        # A statement of many rows takes half the time of many statements of one.
+        statement = _statement(table, marks, _TOGETHER)
+        while len(rows) - at >= _TOGETHER:
+            some = rows[at : at + _TOGETHER]
+            connection.exec_driver_sql(statement, tuple(chain.from_iterable(some)))
+            at += _TOGETHER
+    if at < len(rows):
+        connection.exec_driver_sql(_statement(table, marks, 1), list(rows[at:]))
+
+
+@lru_cache
+def _statement(table: str, marks: str, rows: int) -> str:
+    inserted = _INSERTS[table].replace("(%)", ", ".join([f"({marks})"] * rows))
+    return f"INSERT INTO {inserted}"
 
 
 def _marks(connection: Connection, values: Sequence[Any]) -> str:

@@ -49,8 +49,9 @@ from tidemill.tracking.records import (
     Tag,
     View,
 )
-from tidemill.tracking.sampling import Samples, sampled
+from tidemill.tracking.sampling import Samples
 from tidemill.tracking.selection import source_of
+from tidemill.tracking.thinning import Span, thinned
 from tidemill.tracking.validation import (
     MAX_EXPERIMENT_TAG,
     check_metrics,
@@ -186,6 +187,9 @@ class Tracking:
             if known.name == name:
                 return known
             _require_free(connection, name)
+            if name == DEFAULT and not _there(connection, DEFAULT_ID):
+                # It is made when it is first asked for, and the name waits for it.
+                raise _taken(name)
             self._touch(connection, known.id, name=name)
             event = events.ExperimentRenamed(experiment_id=known.id, name=name, was=known.name)
             self._note(connection, event, Ref("experiment", known.id), actor)
@@ -351,7 +355,7 @@ class Tracking:
             DatabaseBusy: Too many writes are waiting.
         """
         check_metrics(metrics)
-        points = [entries.point_row(run_id, point) for point in metrics]
+        points = entries.point_rows(run_id, metrics)
         batch = entries.Batch(run_id, points, cut_params(params), cut_tags(tags))
 
         def work(connection: Connection) -> None:
@@ -639,9 +643,8 @@ class Tracking:
 
         def read() -> list[Metric]:
             with self._db.read() as connection:
-                run = _row(connection, run_id)
-                found = store.read_points(connection, run, key, first=first, last=last)
-            return sampled(found, most)
+                span = Span(_row(connection, run_id), key, first, last)
+                return thinned(connection, span, most)
 
         return self._samples.get(run_id, (key, most, first, last), read)
 
@@ -819,11 +822,20 @@ def _named(connection: Connection, name: str) -> Experiment | None:
 
 def _require_free(connection: Connection, name: str) -> None:
     if _named(connection, name) is not None:
-        raise ExperimentExists(
-            f"Experiment(name={name}) already exists.",
-            expected="another name",
-            hint="It may have been deleted: then restore it.",
-        )
+        raise _taken(name)
+
+
+def _there(connection: Connection, experiment_id: str) -> bool:
+    known = select(store.experiments.c.id).filter_by(id=experiment_id)
+    return connection.scalar(known) is not None
+
+
+def _taken(name: str) -> ExperimentExists:
+    return ExperimentExists(
+        f"Experiment(name={name}) already exists.",
+        expected="another name",
+        hint="It may have been deleted: then restore it.",
+    )
 
 
 def _experiment(connection: Connection, experiment_id: str) -> Experiment:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import posixpath
 import re
 from collections.abc import Iterable
@@ -26,8 +27,10 @@ def check_metrics(metrics: Iterable[Metric]) -> None:
     Raises:
         BadMetric: A key, a step or a timestamp is none.
     """
+    known: set[str] = set()
     for metric in metrics:
-        check_key(metric.key, "Metric name")
+        if metric.key not in known:
+            known.add(check_key(metric.key, "Metric name"))
         if not (-_INT64 <= metric.step < _INT64 and -_INT64 <= metric.timestamp < _INT64):
             raise BadMetric(
                 f"The step {str(metric.step)[:40]} or the timestamp {str(metric.timestamp)[:40]} "
@@ -72,15 +75,15 @@ def check_key(key: str, what: str) -> str:
         )
     if not _KEY.fullmatch(key) or not _is_unicode(key):
         raise BadMetric(
-            f"Invalid value {key!r} for parameter 'key' supplied: Names may only contain "
+            f"Invalid value {_quoted(key)} for parameter 'key' supplied: Names may only contain "
             "alphanumerics, underscores (_), dashes (-), periods (.), spaces ( ), colon(:) "
             "and slashes (/).",
             expected="such a name",
         )
     if posixpath.normpath(key) != key or key == "." or key.startswith(("..", "/")):
         raise BadMetric(
-            f"Invalid value {key!r} for parameter 'key' supplied: Names may be treated as files "
-            "in certain cases, and must not resolve to other names when treated as such. "
+            f"Invalid value {_quoted(key)} for parameter 'key' supplied: Names may be treated as "
+            "files in certain cases, and must not resolve to other names when treated as such. "
             f"This name would resolve to {posixpath.normpath(key)!r}",
             expected="such a name",
         )
@@ -139,3 +142,7 @@ def _is_unicode(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)

@@ -21,6 +21,7 @@ from tidemill.core.errors import TidemillError
 from tidemill.registry.catalogue import Catalogue
 from tidemill.registry.service import Registry
 from tidemill.server.guard import App, Receive, Scope, Send
+from tidemill.server.mlflow.answers import Answers
 from tidemill.server.mlflow.artifacts import UploadOfRun, media_type
 from tidemill.server.mlflow.errors import BadRequest, NoEndpoint, NotOffered, translated
 from tidemill.server.mlflow.paths import FILES, PREFIXES, UPLOAD, canonical, not_offered, pattern
@@ -71,6 +72,7 @@ class MlflowDoor:
         self._routes = routes(rooms)
         self._openers = openers(rooms)
         self._writers = writers(rooms)
+        self._answers = Answers()
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="tidemill-mlflow")
 
     def kinds(self) -> dict[tuple[str, str], type[Any]]:
@@ -131,7 +133,7 @@ class MlflowDoor:
             return function(read_body(body, content_type, kind))
 
         begun = begin(None) if len(body) <= _SMALL else await self._run(begin, None)
-        await asyncio.wrap_future(begun)
+        await self._answers.wait(begun)
 
     async def _upload(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Keep a file that a page sends: its run and path stand in the query."""
@@ -145,7 +147,7 @@ class MlflowDoor:
         found = self._routes.get((method, known))
         if found is not None:
             return found
-        if any(other == known for _, other in self._routes):
+        if any(other == known for _, other in self.kinds()):
             raise NoEndpoint(f"The method {method} is not allowed for {path}.")
         said = not_offered(path)
         if said is not None:
