@@ -62,7 +62,14 @@ class Guard:
             await _answer(send, *refusal)
             return
         body = _Body(receive, _most(scope))
-        await self._app(scope, body, _headed(send))
+        try:
+            await self._app(scope, body, body.unless_too_large(_headed(send)))
+        except Exception:
+            if not body.too_large:
+                raise
+        if body.too_large:
+            said = f"The body has over {_most(scope):,} bytes."
+            await _answer(send, 413, ErrorBody("BODY_TOO_LARGE", said))
 
     def _refusal(self, scope: Scope) -> tuple[int, ErrorBody] | None:
         headers: dict[bytes, bytes] = {}
@@ -95,7 +102,9 @@ class Guard:
 
 
 class _Body:
-    """Hands a body on until it grows too large."""
+    """Hands a body on until it grows too large; then nothing that is answered counts."""
+
+    too_large = False
 
     def __init__(self, receive: Receive, most: int) -> None:
         self._receive = receive
@@ -106,8 +115,18 @@ class _Body:
         message = await self._receive()
         self._size += len(message.get("body", b""))
         if self._size > self._most:
+            self.too_large = True
             return {"type": "http.disconnect"}
         return message
+
+    def unless_too_large(self, send: Send) -> Send:
+        """Return what sends an answer, if the body was taken."""
+
+        async def sending(message: MutableMapping[str, Any]) -> None:
+            if not self.too_large:
+                await send(message)
+
+        return sending
 
 
 def _most(scope: Scope) -> int:
@@ -149,6 +168,7 @@ def _bare(host: str) -> str:
 
 async def _answer(send: Send, status: int, body: ErrorBody) -> None:
     content = encode(ErrorShape(body))
-    headers = [(b"content-type", b"application/json"), *HEADERS]
+    size = str(len(content)).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", size), *HEADERS]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": content})

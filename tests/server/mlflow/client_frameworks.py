@@ -1,7 +1,7 @@
 """What users of boosters and networks do, with MLflow's own client.
 
-Run as: client_frameworks.py ADDRESS. Frameworks that this Python does not have are passed over and
-named; so is what only the whole of MLflow can do, and not its skinny client.
+Run as: client_frameworks.py ADDRESS [NAME ...]; without names, all is done. Frameworks that this
+Python does not have are passed over; so is what only the whole of MLflow can do.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 
 
-def main(address: str) -> None:
+def main(address: str, *wanted: str) -> None:
     mlflow.set_tracking_uri(address)
     mlflow.set_experiment("frameworks")
     logging.getLogger("mlflow").setLevel(logging.ERROR)
     client = MlflowClient()
-    done = ["sklearn", "async"]
-    grid_search(client)
-    asynchronously(client)
+    done = []
     for name, needed, flow in (
+        ("sklearn", "sklearn", grid_search),
+        ("async", "sklearn", asynchronously),
         ("xgboost", "xgboost", xgboost),
         ("lightgbm", "lightgbm", lightgbm),
         ("pytorch", "torch", pytorch),
         ("system metrics", "psutil", system_metrics),
         ("evaluate", "matplotlib", evaluate),
     ):
-        if importlib.util.find_spec(needed) is not None:
+        if importlib.util.find_spec(needed) is not None and name in (wanted or (name,)):
             flow(client)
             done.append(name)
     print("all done:", ", ".join(done))
@@ -116,8 +116,7 @@ def lightgbm(client: MlflowClient) -> None:
 def pytorch(client: MlflowClient) -> None:
     import torch
 
-    x, _ = _rows()
-    mlflow.pytorch.autolog()
+    x, y = _rows()
     net = torch.nn.Sequential(torch.nn.Linear(3, 1), torch.nn.Sigmoid())
     with mlflow.start_run() as run:
         for epoch in range(3):
@@ -129,7 +128,47 @@ def pytorch(client: MlflowClient) -> None:
     loaded = mlflow.pytorch.load_model(info.model_uri)
     assert torch.allclose(loaded(torch.tensor(rows)), net(torch.tensor(rows)))
     assert client.get_run(run.info.run_id).outputs.model_outputs[0].model_id == info.model_id
+    lightning(client, x, y)
+
+
+def lightning(client: MlflowClient, x: pd.DataFrame, y: np.ndarray) -> None:
+    import lightning.pytorch as pl
+    import torch
+
+    class Net(pl.LightningModule):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = torch.nn.Linear(3, 1)
+
+        def forward(self, rows: torch.Tensor) -> torch.Tensor:
+            return self.layer(rows)
+
+        def training_step(self, batch: list[torch.Tensor], _: int) -> torch.Tensor:
+            rows, wanted = batch
+            logits = self.layer(rows).squeeze(1)
+            loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, wanted)
+            self.log("loss", loss)
+            return loss
+
+        def configure_optimizers(self) -> torch.optim.Optimizer:
+            return torch.optim.SGD(self.parameters(), lr=0.1)
+
+    rows = torch.tensor(x.to_numpy(dtype=np.float32))
+    data = torch.utils.data.TensorDataset(rows, torch.tensor(y, dtype=torch.float32))
+    mlflow.pytorch.autolog(registered_model_name="network")
+    trainer = pl.Trainer(
+        max_epochs=2, logger=False, enable_checkpointing=False, enable_progress_bar=False
+    )
+    net = Net()
+    with mlflow.start_run() as run:
+        trainer.fit(net, torch.utils.data.DataLoader(data, batch_size=50))
     mlflow.pytorch.autolog(disable=True)
+    kept = client.get_run(run.info.run_id)
+    assert kept.data.params["optimizer_name"] == "SGD"
+    assert [m.step for m in client.get_metric_history(run.info.run_id, "loss")]
+    loaded = mlflow.pytorch.load_model("models:/network/1")
+    with torch.no_grad():
+        assert torch.allclose(loaded(rows), net(rows))
 
 
 def system_metrics(client: MlflowClient) -> None:
@@ -165,4 +204,4 @@ def evaluate(client: MlflowClient) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

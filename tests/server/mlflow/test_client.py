@@ -17,6 +17,7 @@ NEWEST = (
     *("mlflow-skinny", "scikit-learn", "skops", "pandas", "pytest"),
     *("psutil", "matplotlib", "xgboost-cpu", "lightgbm"),
 )
+TORCH = ("torch==2.13.0+cpu", "lightning")
 A_YEAR_OLDER = ("mlflow-skinny==3.6.0", "scikit-learn<1.8", "skops", "pandas<3", "pytest")
 
 
@@ -89,6 +90,17 @@ def test_frameworks_log_themselves(client: str, address: str, tmp_path: Path) ->
     said = _flow(client, "client_frameworks.py", tmp_path, address)
     for name in ("sklearn", "async", "xgboost", "lightgbm", "system metrics", "evaluate"):
         assert name in said
+
+
+@pytest.mark.timeout(700)
+def test_pytorch_logs_itself(client: str, address: str, tmp_path: Path) -> None:
+    """With a build for processors only: the one for graphics cards takes gigabytes."""
+    pip = [sys.executable, "-m", "pip", "--python", client, "install", "--quiet"]
+    filled = subprocess.run([*pip, *TORCH], check=False, capture_output=True, text=True)
+    if filled.returncode != 0:
+        pytest.skip(f"PyTorch for processors cannot be installed here: {filled.stderr[-300:]}")
+    said = _flow(client, "client_frameworks.py", tmp_path, address, "pytorch")
+    assert said == "all done: pytorch"
 
 
 @pytest.mark.timeout(500)

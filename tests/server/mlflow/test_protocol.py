@@ -117,8 +117,61 @@ def _wrong(answer: httpx.Response, status: int, code: str, text: str) -> None:
             "INVALID_PARAMETER_VALUE",
             "Invalid entity type 'foo'",
         ),
+        (
+            "POST",
+            "runs/search",
+            {"max_results": -1},
+            400,
+            "INVALID_PARAMETER_VALUE",
+            "Invalid value -1",
+        ),
+        (
+            "POST",
+            "experiments/update",
+            {"experiment_id": "0"},
+            400,
+            "INVALID_PARAMETER_VALUE",
+            "new_name",
+        ),
+        (
+            "POST",
+            "experiments/create",
+            {"name": "n", "artifact_location": "s3://x?y"},
+            400,
+            "INVALID_PARAMETER_VALUE",
+            "can't include fragments or params",
+        ),
+        (
+            "POST",
+            "runs/create",
+            {"run_name": "a", "tags": [{"key": "mlflow.runName", "value": "b"}]},
+            400,
+            "INVALID_PARAMETER_VALUE",
+            "Both 'run_name' argument and 'mlflow.runName' tag",
+        ),
+        ("POST", "logged-models", {}, 400, "INVALID_PARAMETER_VALUE", "'experiment_id'"),
+        ("POST", "logged-models/search", {}, 400, "INVALID_PARAMETER_VALUE", "'experiment_ids'"),
+        (
+            "POST",
+            "logged-models",
+            {"experiment_id": "0", "name": "a/b"},
+            400,
+            "INVALID_PARAMETER_VALUE",
+            "Invalid model name ('a/b')",
+        ),
+        (
+            "GET",
+            "metrics/get-history-bulk",
+            None,
+            400,
+            "INVALID_PARAMETER_VALUE",
+            "at least one run_id",
+        ),
+        ("GET", "artifacts/list?run_id=x&path=../..", None, 404, "RESOURCE_DOES_NOT_EXIST", "id=x"),
         ("GET", "logged-models/m-0", None, 404, "RESOURCE_DOES_NOT_EXIST", "ID 'm-0' not found"),
-        ("GET", "nope", None, 501, "NOT_IMPLEMENTED", "does not offer"),
+        ("GET", "nope", None, 404, "ENDPOINT_NOT_FOUND", "There is no"),
+        ("GET", "traces/tr-1", None, 501, "NOT_IMPLEMENTED", "does not offer"),
+        ("GET", "runs/log-metric", None, 404, "ENDPOINT_NOT_FOUND", "not allowed"),
         ("GET", "runs/create", None, 404, "ENDPOINT_NOT_FOUND", "not allowed"),
     ],
 )
@@ -137,6 +190,14 @@ def test_a_mistake_is_answered_in_mlflows_words(
         ("log-metric", {"key": "m", "value": "abc", "timestamp": 1}, 'Invalid value "abc"'),
         ("log-metric", {"key": "m", "value": 1, "timestamp": 2**70}, "timestamp"),
         ("log-metric", {"key": "m", "value": 1, "timestamp": 1, "step": "x"}, "'step'"),
+        ("log-batch", {"metrics": [{"key": "m"}]}, "parameter 'metrics[0].value'"),
+        ("log-batch", {"params": [{"value": "1"}]}, "parameter 'params[0].key'"),
+        (
+            "log-parameter",
+            {"key": None, "value": "1"},
+            "Missing value for required parameter 'key'",
+        ),
+        ("outputs", {}, "parameter 'models'"),
         ("log-batch", {"metrics": [{}] * 1001}, "at most 1000 metrics. Got 1001 metrics"),
         ("log-batch", {"params": [{}] * 101}, "at most 100 params"),
         ("log-batch", {"tags": [{}] * 101}, "at most 100 tags"),
@@ -179,6 +240,15 @@ def test_the_default_experiment_may_be_renamed(ask: Ask) -> None:
     assert found["name"] == "other"
     again = ask("POST", f"{CORE}/experiments/create", json={"name": "Default"}).json()
     assert again["experiment_id"] != "0"
+
+
+def test_no_other_experiment_takes_the_place_of_the_default_one(ask: Ask) -> None:
+    made = ask("POST", f"{CORE}/experiments/create", json={"name": "x"}).json()["experiment_id"]
+    body = {"experiment_id": made, "new_name": "Default"}
+    answer = ask("POST", f"{CORE}/experiments/update", json=body)
+    _wrong(answer, 400, "RESOURCE_ALREADY_EXISTS", "already exists")
+    zero = ask("GET", f"{CORE}/experiments/get?experiment_id=0").json()["experiment"]
+    assert (zero["experiment_id"], zero["name"]) == ("0", "Default")
 
 
 def test_a_point_of_a_model_that_is_not_there_is_refused(ask: Ask, run: str) -> None:

@@ -124,7 +124,7 @@ class Artifacts:
     def list_of_run(self, request: ListArtifacts) -> Answer:
         """List a folder of a run; the paths are relative to the run's root."""
         run = self._tracking.get(self._runs.exact(request.run))
-        folder = request.path.strip("/")
+        folder = _checked(request.path.strip("/"))
         files = _below(folder, listing(self._tracking.artifacts(run.id, folder), folder))
         return {"root_uri": self._runs.uri(run)} | ({"files": files} if files else {})
 
@@ -142,12 +142,12 @@ class Artifacts:
     def open_of_run(self, request: GetArtifact) -> tuple[Artifact, BinaryIO]:
         """Open a file of a run."""
         run_id = self._runs.exact(request.run)
-        return self._open(Place(run_id, required(request.path, "path")))
+        return self._open(Place(run_id, _checked(required(request.path, "path"))))
 
     def open_of_model(self, request: GetOfModel) -> tuple[Artifact, BinaryIO]:
         """Open a file of a logged model."""
         model_id = required(request.model_id, "model_id")
-        path = required(request.artifact_file_path, "artifact_file_path")
+        path = _checked(required(request.artifact_file_path, "artifact_file_path"))
         return self._open(Place(model_id, path, "model"))
 
     def open_of_version(self, request: GetOfVersion) -> tuple[Artifact, BinaryIO]:
@@ -188,11 +188,7 @@ class Artifacts:
         return self._models if place.kind == "model" else self._tracking
 
     def _file(self, path: str) -> Place:
-        try:
-            check_path(path)
-        except BadArtifactPath as error:
-            raise BadRequest("Invalid path") from error
-        place = place_of(path)
+        place = place_of(_checked(path))
         if place is None or not place.path:
             raise BadRequest(f"Invalid path {path[:200]!r}: it is of no run.")
         return place
@@ -215,6 +211,20 @@ def place_of(path: str) -> Place | None:
     at = parts.index(_FOLDER, 2)
     kind = _KINDS.get(parts[at - 2], "run")
     return Place(parts[at - 1], "/".join(parts[at + 1 :]), kind)
+
+
+def _checked(path: str) -> str:
+    """Return a path that an artifact may have, or none at all.
+
+    Raises:
+        BadRequest: It leads elsewhere.
+    """
+    try:
+        if path:
+            check_path(path)
+    except BadArtifactPath as error:
+        raise BadRequest("Invalid path") from error
+    return path
 
 
 def _below(folder: str, files: list[Answer]) -> list[Answer]:

@@ -74,6 +74,8 @@ class Experiments:
         return {"experiment": experiment_answer(found)}
 
     def create(self, request: CreateExperiment) -> Answer:
+        if set("?#") & set(request.artifact_location):
+            raise BadRequest("'artifact_location' URL can't include fragments or params.")
         made = self._tracking.create_experiment(
             required(request.name, "name"),
             actor=ACTOR,
@@ -84,7 +86,7 @@ class Experiments:
 
     def search(self, request: SearchExperiments) -> Answer:
         if request.max_results < 1:
-            raise wrong(request.max_results, "max_results", "It must be a positive integer")
+            raise not_positive(request.max_results, "max_results")
         self.known(DEFAULT_ID)
         page = self._tracking.search_experiments(
             request.filter,
@@ -98,8 +100,8 @@ class Experiments:
 
     def update(self, request: OfExperiment) -> Answer:
         known = self.known(request.experiment_id)
-        if request.new_name:
-            self._tracking.rename_experiment(known.id, request.new_name, actor=ACTOR)
+        name = required(request.new_name, "new_name")
+        self._tracking.rename_experiment(known.id, name, actor=ACTOR)
         return {}
 
     def delete(self, request: OfExperiment) -> Answer:
@@ -165,6 +167,15 @@ def at_most(value: int, most: int) -> int:
     Raises:
         BadRequest: It is none.
     """
-    if not 0 <= value <= most:
+    if value < 0:
+        raise not_positive(value, "max_results")
+    if value > most:
         raise wrong(value, "max_results")
     return value
+
+
+def not_positive(value: int, name: str) -> BadRequest:
+    """Return the error for a number that is none of results."""
+    return BadRequest(
+        f"Invalid value {value} for parameter '{name}' supplied. It must be a positive integer"
+    )

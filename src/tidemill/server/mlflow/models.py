@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from tidemill.server.mlflow.errors import BadRequest
 from tidemill.server.mlflow.experiments import ACTOR, Experiments
 from tidemill.server.mlflow.records import (
     SCHEME,
@@ -22,6 +23,7 @@ _STATUS: dict[str, ModelStatus] = {
     "LOGGED_MODEL_READY": "READY",
     "LOGGED_MODEL_UPLOAD_FAILED": "FAILED",
 }
+_NOT_IN_NAMES = ("/", ":", ".", "%", '"', "'")
 _WRITTEN = {status: name for name, status in _STATUS.items()}
 
 
@@ -78,8 +80,13 @@ class Models:
         self._experiments = experiments
 
     def create(self, request: CreateModel) -> Answer:
+        if set(request.name) & set(_NOT_IN_NAMES):
+            raise BadRequest(
+                f"Invalid model name ({request.name!r}) provided. Model name must be a non-empty "
+                f"string and cannot contain the following characters: {_NOT_IN_NAMES}"
+            )
         made = self._models.create(
-            self._experiments.known(request.experiment_id or "0").id,
+            self._experiments.known(required(request.experiment_id, "experiment_id")).id,
             request.name,
             run_id=request.source_run_id[:32],
             model_type=request.model_type[:500],
@@ -105,7 +112,7 @@ class Models:
         if not 0 < request.max_results <= 1000:
             raise wrong(request.max_results, "max_results")
         page = self._models.search(
-            request.experiment_ids,
+            required(request.experiment_ids or None, "experiment_ids"),
             request.filter,
             order_by=[
                 f"{order.field_name} {'ASC' if order.ascending else 'DESC'}"

@@ -19,7 +19,16 @@ PREFIXES = (
     "/graphql",
     "/v1/traces",
 )
-_OUTSIDE = ("/api/3.0/mlflow/", "/v1/traces", "/graphql", CORE)
+_GENERATIVE = (
+    *("assessments", "datasets", "gateway", "issues", "label-schemas", "mcp-servers", "prompt"),
+    *("review-queues", "scorers", "skills", "trace", "unified-traces", "users", "workspaces"),
+    "artifacts/presigned",
+)
+"""How MLflow's routes begin for what is not kept here: generative models, and several tenants."""
+_OUTSIDE = (
+    *("/api/3.0/mlflow/", "/v1/traces", "/graphql"),
+    *(f"{CORE}{start}" for start in _GENERATIVE),
+)
 _OTHER_VERSIONS = ("/api/2.0mlflow/", "/api/2.11/mlflow/")
 """Where MLflow has some of the same routes as well, one of them by a slip of the pen."""
 _PARTS = {

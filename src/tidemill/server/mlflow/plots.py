@@ -46,12 +46,16 @@ class Plots:
 
     def histories(self, request: GetHistories) -> Answer:
         """Return the points of a metric in some runs, run by run."""
-        key = required(request.metric_key, "metric_key")
+        if not request.run_id:
+            raise BadRequest("GetMetricHistoryBulk request must specify at least one run_id.")
+        if not request.metric_key:
+            raise BadRequest("GetMetricHistoryBulk request must specify a metric_key.")
+        key = request.metric_key
         left = min(request.max_results, _MOST_AT_ONCE)
         if left <= 0:
             raise BadRequest(f"Invalid value {left} for parameter 'max_results' supplied.")
         found: list[Answer] = []
-        for run_id in _runs(request.run_id, "run_id"):
+        for run_id in _runs(request.run_id):
             points = self._tracking.history(run_id, key, limit=left - len(found))
             found += _answers(run_id, points)
             if len(found) >= left:
@@ -60,6 +64,7 @@ class Plots:
 
     def intervals(self, request: GetIntervals) -> Answer:
         """Return the points of a metric in some runs, thinned out, with their extremes."""
+        required(request.run_ids or None, "run_ids")
         key = required(request.metric_key, "metric_key")
         first, last = request.start_step, request.end_step
         if (first is None) != (last is None):
@@ -73,11 +78,11 @@ class Plots:
             )
         if not 0 < request.max_results <= _MOST_POINTS:
             raise BadRequest(
-                f"max_results must be between 1 and {_MOST_POINTS}. Found "
-                f"max_results={request.max_results}."
+                f"max_results must be between 1 and {_MOST_POINTS}. See the API docs for more "
+                "information about request parameters."
             )
         found: list[Answer] = []
-        for run_id in _runs(request.run_ids, "run_ids"):
+        for run_id in _runs(request.run_ids):
             points = self._tracking.sample(
                 run_id, key, most=max(request.max_results, 4), first=first, last=last
             )
@@ -85,8 +90,7 @@ class Plots:
         return {"metrics": found}
 
 
-def _runs(named: list[str], parameter: str) -> list[str]:
-    required(named or None, parameter)
+def _runs(named: list[str]) -> list[str]:
     if len(named) > _RUNS:
         raise BadRequest(
             f"GetMetricHistoryBulk request cannot specify more than {_RUNS} run_ids. Received "

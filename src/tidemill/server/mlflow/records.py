@@ -78,8 +78,9 @@ def location_of(experiment: Experiment) -> str:
 
 def run_answer(run: Run, points: Sequence[Metric], uri: str, links: RunLinks) -> Answer:
     """Return a run as MLflow has it."""
-    data = {
-        "metrics": [point_answer(p) for p in points],
+    data: dict[str, list[Any]] = {
+        # A record is written as the dictionary would be, and a page has thousands.
+        "metrics": [p if math.isfinite(p.value) else point_answer(p) for p in points],
         "params": entries(run.params),
         "tags": entries(run.tags),
     }
@@ -139,5 +140,5 @@ def _dataset_answer(entry: DatasetInput) -> Answer:
     return {"tags": entries(entry.tags), "dataset": {k: v for k, v in dataset.items() if v}}
 
 
-def _filled(**parts: list[Answer]) -> Answer:
+def _filled(**parts: list[Any]) -> Answer:
     return {name: part for name, part in parts.items() if part}

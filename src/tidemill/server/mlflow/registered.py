@@ -121,7 +121,8 @@ class Registered:
         return {}
 
     def set_alias(self, request: OfAlias) -> Answer:
-        name, alias = required(request.name, "name"), _alias(request.alias)
+        name = required(request.name, "name")
+        alias = _alias(required(request.alias, "alias"))
         number = number_of(required(request.version, "version"))
         if alias.lower() == "latest":
             raise BadRequest("'latest' alias name (case insensitive) is reserved.")

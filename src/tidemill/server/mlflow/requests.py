@@ -108,9 +108,16 @@ def wrong(value: object, name: str, expected: str = "") -> BadRequest:
     return BadRequest(f"Invalid value {shown} for parameter '{name}' supplied:  {why}")
 
 
+def _given(value: Any) -> Any:
+    """Return what is given: a null says nothing in MLflow's messages, as if it were not there."""
+    if isinstance(value, dict):
+        return {name: _given(inner) for name, inner in value.items() if inner is not None}
+    return list(map(_given, value)) if isinstance(value, list) else value
+
+
 def _convert(fields: dict[str, Any], kind: type[R]) -> R:
     try:
-        return msgspec.convert(fields, kind, strict=False)
+        return msgspec.convert(_given(fields), kind, strict=False)
     except msgspec.ValidationError as error:
         where = _WHERE.search(str(error))
         name = where[1].strip(".").partition(".")[0].partition("[")[0] if where else "body"

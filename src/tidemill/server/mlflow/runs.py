@@ -176,7 +176,13 @@ class Runs:
         experiment = self._experiments.known(request.experiment_id or "0")
         tags = {tag.key: tag.value for tag in request.tags}
         run_id = self._tracking.new_id()
-        name = (request.run_name or tags.get(NAME_TAG) or f"run-{run_id[-6:]}")[:500]
+        said = tags.get(NAME_TAG) or request.run_name
+        if request.run_name and said != request.run_name:
+            raise BadRequest(
+                "Both 'run_name' argument and 'mlflow.runName' tag are specified, but with "
+                f"different values (run_name='{request.run_name}', mlflow.runName='{said}')."
+            )
+        name = (said or f"run-{run_id[-6:]}")[:500]
         run = self._tracking.start_run(
             experiment.id,
             run_id=run_id,
@@ -244,9 +250,15 @@ class Runs:
         _check_batch(request)
         return self._tracking.log_soon(
             run_id,
-            metrics=[_point(point) for point in request.metrics],
-            params=[Param(required(p.key, "key"), p.value) for p in request.params],
-            tags=[Tag(required(t.key, "key"), t.value) for t in request.tags],
+            metrics=[_point(p, f"metrics[{at}].") for at, p in enumerate(request.metrics)],
+            params=[
+                Param(required(p.key, f"params[{at}].key"), p.value)
+                for at, p in enumerate(request.params)
+            ],
+            tags=[
+                Tag(required(t.key, f"tags[{at}].key"), t.value)
+                for at, t in enumerate(request.tags)
+            ],
             of_models=_of_models(request.metrics),
         )
 
@@ -277,7 +289,8 @@ class Runs:
         return {}
 
     def log_outputs(self, request: LogOutputs) -> Answer:
-        written = [ModelLink(required(m.model_id, "model_id"), m.step) for m in request.models]
+        models = required(request.models or None, "models")
+        written = [ModelLink(required(m.model_id, "model_id"), m.step) for m in models]
         self._tracking.link(self.exact(request.run), written=written)
         return {}
 
@@ -296,7 +309,12 @@ class Runs:
     def history(self, request: GetHistory) -> Answer:
         run_id = self.exact(request.run)
         key = required(request.metric_key, "metric_key")
-        limit, offset = min(max(request.max_results, 1), PAGE), offset_of(request.page_token)
+        if request.max_results < 1:
+            raise BadRequest(
+                f"Invalid value {request.max_results} for parameter 'max_results' supplied. It "
+                "must be a positive integer."
+            )
+        limit, offset = min(request.max_results, PAGE), offset_of(request.page_token)
         points = self._tracking.history(run_id, key, limit=limit + 1, offset=offset)
         # A record is written as the dictionary would be, and a page has thousands.
         plain = [p if math.isfinite(p.value) else point_answer(p) for p in points[:limit]]
@@ -330,11 +348,14 @@ def _uri(run: Run, experiment: Experiment) -> str:
     return f"{location_of(experiment)}/{run.id}/artifacts"
 
 
-def _point(point: Point) -> Metric:
+def _point(point: Point, within: str = "") -> Metric:
+    key, value, timestamp = point.key, point.value, point.timestamp
+    if key and type(value) is float and timestamp is not None:
+        return Metric(key, value, timestamp, point.step)  # as nearly all of thousands are
     return Metric(
-        required(point.key, "key"),
-        number(point.value, "value"),
-        required(point.timestamp, "timestamp"),
+        required(point.key, f"{within}key"),
+        number(point.value, f"{within}value"),
+        required(point.timestamp, f"{within}timestamp"),
         point.step,
     )
 
