@@ -1,186 +1,159 @@
-"""Loads one worker with wrk and writes a table: `python -m benchmarks serving`.
+"""Measures the data plane beside its peers, and writes the section: `python -m benchmarks serving`.
 
-The model has 20 numeric features and 100 boosted trees; validation, routing, metrics and the
-prediction log are on. `cpu` is the worker's processor time a request, which is comparable between
-runs on a machine that does other things too. The rows `uvicorn` are the same application under
-uvicorn, for docs/decisions/http-server.md; `no log` is the log sampled at 0%.
+`BENCH_SECONDS` (3) is how long each load lasts, `BENCH_TIMES` (3) how often each is measured; the
+servers take turns, so that whatever else the machine does falls on all of them. `PEERS=no` leaves
+the peers out. `python -m benchmarks.serving soak --minutes 30` runs for long and asserts that
+nothing fails and nothing grows.
+
+`cpu` is the server's processor time a request: on a machine that does other things too, it is what
+can be compared.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-import socket
-import subprocess
+import statistics
 import sys
 import tempfile
-import time
-import urllib.request
-from datetime import UTC, datetime
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import polars as pl
-from sklearn.datasets import make_classification
-from sklearn.ensemble import HistGradientBoostingClassifier
+import msgspec
 
 from benchmarks import results
-from tidemill.core.contract import Column, Contract
-from tidemill.models.packing import pack
-from tidemill.serving.routes import EndpointRoutes, RouteTable, RouteTarget, write_routes
+from benchmarks.serving import load, model, servers, soak
 
-SECONDS = int(os.environ.get("BENCH_SECONDS", "4"))
-INFER = "/v2/models/bench/infer"
-SCRIPT = """
-function init(args)
-  local f = io.open(args[1], "rb"); wrk.body = f:read("*a"); f:close()
-  wrk.method = "POST"; wrk.headers["Content-Type"] = "application/json"
-  if args[2] then wrk.headers["Inference-Header-Content-Length"] = args[2] end
-end
-function done(s, l, r)
-  io.write(string.format('{"requests":%d,"seconds":%.3f,"p50":%.3f,"p99":%.3f,"errors":%d}',
-    s.requests, s.duration / 1e6, l:percentile(50) / 1000, l:percentile(99) / 1000,
-    s.errors.status + s.errors.connect + s.errors.read + s.errors.write + s.errors.timeout))
-end
-"""
+TIMES = int(os.environ.get("BENCH_TIMES", "3"))
+CONNECTIONS = (1, 16, 64)
+Measure = Callable[[servers.Running], load.Seen]
 
 
-def prepare(home: Path) -> None:
-    """Train, pack, and write request bodies."""
-    values, target = make_classification(20000, 20, n_informative=12, random_state=0)
-    names = [f"f{i}" for i in range(20)]
-    frame = pl.DataFrame(values, schema=names)
-    model = HistGradientBoostingClassifier(max_iter=100, random_state=0)
-    model.fit(frame.to_pandas(), target)
-    pack(
-        model,
-        name="bench",
-        task="binary",
-        contract=Contract(columns=tuple(Column(name=n, type="float") for n in names)),
-        sample=frame[:500],
-        folder=home / "bundles" / "bench",
-        created=datetime.now(UTC),
-    )
-    for rows in (1, 1000):
-        some = values[:rows].round(4)
-        matrix = {"name": "x", "shape": [rows, 20], "datatype": "FP32"}
-        flat = some.ravel().tolist()
-        (home / f"json_{rows}").write_text(json.dumps({"inputs": [matrix | {"data": flat}]}))
-        columns = [
-            {"name": n, "shape": [rows], "datatype": "FP64", "data": some[:, i].tolist()}
-            for i, n in enumerate(names)
-        ]
-        (home / f"columns_{rows}").write_text(json.dumps({"inputs": columns}))
-        raw = some.astype("<f4").tobytes()
-        sized = matrix | {"parameters": {"binary_data_size": len(raw)}}
-        asked = {"inputs": [sized], "parameters": {"binary_data_output": True}}
-        (home / f"binary_{rows}").write_bytes(json.dumps(asked).encode() + raw)
-        (home / f"binary_{rows}.head").write_text(str(len(json.dumps(asked))))
-    (home / "post.lua").write_text(SCRIPT)
+class Row(msgspec.Struct):
+    """What was seen of one server at one work."""
+
+    title: str
+    work: str
+    rows: int
+    seen: list[load.Seen]
+
+    def median(self, of: Callable[[load.Seen], float]) -> float:
+        """Return the median of the rounds."""
+        return statistics.median(of(seen) for seen in self.seen)
 
 
-def free_port() -> int:
-    """Return a port that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+class Table:
+    """All that is measured, round by round."""
 
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        self.rows: dict[tuple[str, str], Row] = {}
+        self.starts: dict[str, list[tuple[float, float]]] = {}
+        self.failures: dict[str, str] = {}
 
-def start(home: Path, port: int, server: str) -> tuple[subprocess.Popen[bytes], float]:
-    """Start a server and return it with the seconds until its first good answer."""
-    files = [str(home / "routes.json"), str(home / "bundles"), str(home / "predictions")]
-    if server == "uvicorn":
-        command = [sys.executable, "-m", "benchmarks.serving.asgi", *files, str(port)]
-    else:
-        named = [
-            w
-            for n, f in zip(("routes", "bundles", "predictions"), files, strict=True)
-            for w in (f"--{n}", f)
-        ]
-        command = [sys.executable, "-m", "tidemill.serving.worker", *named, "--port", str(port)]
-    began = time.monotonic()
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-    body = (home / "json_1").read_bytes()
-    while time.monotonic() - began < 60:
+    def round(self, server: servers.Server) -> None:
+        """Start a server, put every load on it once, and stop it."""
+        if server.title in self.failures:
+            return
         try:
-            urllib.request.urlopen(f"http://127.0.0.1:{port}{INFER}", body, timeout=5).read()
-            return process, time.monotonic() - began
-        except OSError:
-            time.sleep(0.01)
-    process.kill()
-    raise SystemExit("the server did not start")
+            running = servers.Running(server, self._home)
+        except RuntimeError as error:
+            self.failures[server.title] = str(error)[:200]
+            return
+        try:
+            load.http(running.url, running.pid, self._home / f"{server.form}_1", 8, 1)
+            for work, rows, measure in self._works(server):
+                row = self.rows.setdefault((server.title, work), Row(server.title, work, rows, []))
+                row.seen.append(measure(running))
+            self.starts.setdefault(server.title, []).append(
+                (running.seconds, load.megabytes(running.pid))
+            )
+        finally:
+            running.stop()
 
+    def _works(self, server: servers.Server) -> list[tuple[str, int, Measure]]:
+        works = [
+            (f"one row, {n} connection{'s' if n > 1 else ''}", 1, self._http(server.form, 1, n))
+            for n in CONNECTIONS
+        ]
+        works.append(("1,000 rows in JSON, 4 connections", 1000, self._http(server.form, 1000, 4)))
+        if server.title == servers.OURS.title:
+            works.append(
+                ("1,000 rows in binary, 4 connections", 1000, self._http("binary", 1000, 4))
+            )
+            works.append(("one row as 20 tensors, 16 connections", 1, self._http("columns", 1, 16)))
+        if server.grpc:
+            works.append(("one row over gRPC, 16 connections", 1, self._grpc()))
+        return works
 
-def processor(pid: int) -> float:
-    """Return the processor time that a process has used, in seconds."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    def _http(self, form: str, rows: int, connections: int) -> Measure:
+        body = self._home / f"{form}_{rows}"
+        return lambda running: load.http(running.url, running.pid, body, connections)
 
-
-def load(home: Path, port: int, pid: int, body: str, connections: int) -> dict[str, Any]:
-    """Load the server and return what was seen."""
-    head = home / f"{body}.head"
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{SECONDS}s", "--timeout", "20s", "--latency"]
-    command += ["-s", str(home / "post.lua"), f"http://127.0.0.1:{port}{INFER}", "--"]
-    command += [str(home / body), *([head.read_text()] if head.exists() else [])]
-    before = processor(pid)
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    seen: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    seen["cpu_us"] = 1e6 * (processor(pid) - before) / max(seen["requests"], 1)
-    return seen
-
-
-def line(name: str, rows: int, seen: dict[str, Any]) -> str:
-    """Return a line of the table."""
-    rate = seen["requests"] / seen["seconds"]
-    return (
-        f"| {name} | {rate:,.0f} | {rate * rows:,.0f} | {seen['p50']:.2f} | {seen['p99']:.2f} "
-        f"| {seen['cpu_us']:,.0f} | {seen['errors']} |"
-    )
+    def _grpc(self) -> Measure:
+        body = self._home / "grpc_1"
+        return lambda running: load.grpc(running.rpc, running.pid, body, 16)
 
 
 def main() -> None:
-    """Measure everything."""
-    if shutil.which("wrk") is None:
-        raise SystemExit("This needs wrk: apt-get install wrk")
+    """Measure everything, and write the section."""
+    load.check_tools()
     home = Path(tempfile.mkdtemp(prefix="tidemill-bench-"))
-    prepare(home)
-    target = RouteTarget(model="bench", version=1, bundle="bench")
-    lines = [
-        "| work | requests/s | rows/s | p50 ms | p99 ms | cpu µs | errors |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for server, log in (("worker", 1.0), ("worker", 0.0), ("uvicorn", 1.0)):
-        routes = EndpointRoutes(targets=(target,), log=log)
-        write_routes(home / "routes.json", RouteTable(endpoints={"bench": routes}))
-        port = free_port()
-        process, seconds = start(home, port, server)
-        name = server if log else f"{server}, no log"
-        try:
-            load(home, port, process.pid, "json_1", 8)
-            for connections in (1, 16, 64):
-                seen = load(home, port, process.pid, "json_1", connections)
-                lines.append(line(f"{name}: one row, {connections} connections", 1, seen))
-            if server == "worker" and log:
-                seen = load(home, port, process.pid, "columns_1", 16)
-                lines.append(line(f"{name}: one row as 20 tensors, 16 connections", 1, seen))
-                for form in ("json", "binary"):
-                    seen = load(home, port, process.pid, f"{form}_1000", 4)
-                    lines.append(line(f"{name}: 1,000 rows in {form}, 4 connections", 1000, seen))
-                pages = int(Path(f"/proc/{process.pid}/statm").read_text().split()[1])
-                memory = pages * os.sysconf("SC_PAGE_SIZE") / 2**20
-                lines.append(
-                    f"| {name}: first answer after {seconds:.2f} s, {memory:.0f} MB | | | | | | |"
-                )
-        finally:
-            process.terminate()
-            process.wait()
+    model.prepare(home)
+    servers.write_routes_files(home)
+    compared = [servers.OURS, servers.SILENT, servers.UVICORN]
+    if os.environ.get("PEERS") != "no":
+        servers.write_peers_files(home)
+        compared += servers.OTHERS
+    table = Table(home)
+    for number in range(TIMES):
+        for server in compared:
+            sys.stderr.write(f"round {number + 1} of {TIMES}: {server.title}\n")
+            table.round(server)
+    results.write("Serving", "python -m benchmarks serving", render(table))
     shutil.rmtree(home)
-    results.write("Serving", "python -m benchmarks serving", "\n".join(lines))
+
+
+def render(table: Table) -> str:
+    """Return the section."""
+    lines = [
+        "One worker each, the same model of 20 features and 100 boosted trees, ONNX Runtime "
+        f"wherever the peer can. Medians of {TIMES} rounds of {load.SECONDS} s, in which the "
+        "servers took turns; the load generator shares the processors, and so did other work "
+        "where rates are low. `cpu` is the server's processor time for a request, `× cpu` how many "
+        "times Tidemill's that is. Tidemill validates, routes, measures and logs every row; nobody "
+        "else logs.\n",
+        "| work | server | requests/s | rows/s | p50 ms | p99 ms | cpu µs | × cpu | failed |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    works = list(dict.fromkeys(work for _, work in table.rows))
+    for work in works:
+        ours = table.rows[servers.OURS.title, work].median(lambda s: s.cpu_us)
+        for (_, its), row in table.rows.items():
+            if its == work:
+                lines.append(_line(row, ours))
+    lines += ["", "| server | start to first answer | memory |", "|---|---|---|"]
+    for title, starts in table.starts.items():
+        seconds = statistics.median(s for s, _ in starts)
+        memory = statistics.median(m for _, m in starts)
+        lines.append(f"| {title} | {seconds:.2f} s | {memory:.0f} MB |")
+    lines += [f"| {title} | does not run: {why} | |" for title, why in table.failures.items()]
+    return "\n".join(lines)
+
+
+def _line(row: Row, ours: float) -> str:
+    rate = row.median(lambda s: s.rate)
+    cpu = row.median(lambda s: s.cpu_us)
+    failed = sum(seen.errors for seen in row.seen)
+    return (
+        f"| {row.work} | {row.title} | {rate:,.0f} | {rate * row.rows:,.0f} "
+        f"| {row.median(lambda s: s.p50):.2f} | {row.median(lambda s: s.p99):.2f} "
+        f"| {cpu:,.0f} | {cpu / ours:.1f} | {failed} |"
+    )
 
 
 if __name__ == "__main__":
-    np.random.seed(0)
-    main()
+    if sys.argv[1:2] == ["soak"]:
+        soak.main(sys.argv[2:])
+    else:
+        main()

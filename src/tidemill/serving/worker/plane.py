@@ -30,7 +30,7 @@ from tidemill.serving.worker.log import Log, Receipt
 from tidemill.serving.worker.metrics import Metrics, Served
 from tidemill.serving.worker.opening import queue_before
 from tidemill.serving.worker.reply import Reply
-from tidemill.serving.worker.rows import Rows, listed
+from tidemill.serving.worker.rows import Rows
 from tidemill.serving.worker.table import Endpoint, Table
 from tidemill.serving.worker.trace import Trace
 from tidemill.serving.worker.version import Outcome, Version
@@ -296,8 +296,8 @@ class Plane:
             ids,
             job.rows.keys,
             features,
-            [] if outcome is None else listed(outcome.values),
-            None if outcome is None or outcome.scores is None else listed(outcome.scores),
+            [] if outcome is None else outcome.values,
+            None if outcome is None else outcome.scores,
             trace=job.ask.trace,
         )
         return self._log.prediction(name, record)

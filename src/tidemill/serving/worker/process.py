@@ -175,6 +175,7 @@ class Worker:
         self._stamp: tuple[int, int, int] | None = None
         self._port = 0
         self._helping: set[asyncio.Task[None]] = set()
+        self._sweeping = [self._connections.sweep]
 
     async def serve(self) -> None:
         """Serve until a signal to stop comes, then finish what is being answered."""
@@ -265,18 +266,19 @@ class Worker:
     async def _listen_grpc(self) -> Any:
         try:
             from tidemill.serving.worker.doors.oip_grpc import GrpcInference
-            from tidemill.serving.worker.grpc_server import start
+            from tidemill.serving.worker.grpc_server import GrpcServer
+            from tidemill.serving.worker.http2 import Limits as CallLimits
         except ModuleNotFoundError as error:
             raise MissingExtra(
                 f"gRPC needs {error.name}, which is not installed.",
                 hint='Install it with: pip install "tidemill[grpc]"',
             ) from error
-        address = f"{self._settings.host}:{self._settings.grpc_port}"
-        return await start(
-            GrpcInference(self.plane, self._reception, self._clock, self._traces),
-            address,
-            self._settings.max_body,
-        )
+        door = GrpcInference(self.plane, self._reception, self._clock, self._traces)
+        handlers = (door.handlers(), door.health())
+        server = GrpcServer(handlers, self._clock, CallLimits(message=self._settings.max_body))
+        await server.listen(listen(self._settings.host, self._settings.grpc_port or 0))
+        self._sweeping.append(server.connections.sweep)
+        return server
 
     async def _watch(self) -> None:
         while True:
@@ -317,7 +319,8 @@ class Worker:
     async def _sweep(self) -> None:
         while True:
             await asyncio.sleep(1.0)
-            self._connections.sweep()
+            for sweep in self._sweeping:
+                sweep()
             if self._access is not None:
                 await asyncio.to_thread(self._access.tend)
             await self._figures.keep()

@@ -16,6 +16,9 @@ from tidemill.models.errors import InvalidInput
 from tidemill.models.inputs import Encoder, Values
 from tidemill.models.records import Signature
 
+FEW_ROWS = 64
+"""An array costs more than a list for so few rows, and much less for more."""
+
 
 class Rows(msgspec.Struct, frozen=True):
     """Rows for one model version.
@@ -32,11 +35,19 @@ class Rows(msgspec.Struct, frozen=True):
     matrices: list[NDArray[Any]]
     keys: list[str | None] | None = None
 
-    def features(self, inputs: Inputs) -> dict[str, list[Any]]:
-        """Return the rows by feature, as the log keeps them."""
+    def features(self, inputs: Inputs) -> dict[str, Values]:
+        """Return the rows by feature, as the log takes them: lists for few, arrays for many."""
         if self.columns:
+            if self.count > FEW_ROWS:
+                return dict(self.columns)
             return {name: listed(values) for name, values in self.columns.items()}
         matrix = self.matrices[0]
+        if self.count > FEW_ROWS:
+            many = np.ascontiguousarray(matrix.T)
+            return {
+                name: _typed(column, inputs.types[name])
+                for name, column in zip(inputs.names, many, strict=True)
+            }
         if self.count == 1:
             row: list[float] = matrix[0].tolist()
             if not inputs.whole and not math.isnan(sum(row)):
@@ -140,6 +151,12 @@ def _restored(column: list[float], type_: str) -> list[Any]:
     """Return a column of a matrix with the values as they were: NaN stood for a missing one."""
     kind = _KINDS.get(type_, float)
     return [None if value != value else kind(value) for value in column]  # noqa: PLR0124
+
+
+def _typed(column: NDArray[np.float64], type_: str) -> NDArray[Any]:
+    """Return an array of its column's type, where no value is missing."""
+    kind = _KINDS.get(type_)
+    return column if kind is None or np.isnan(column).any() else column.astype(kind)
 
 
 _KINDS: dict[str, type[bool | int | float]] = {"bool": bool, "int": int}

@@ -22,10 +22,7 @@ from tidemill.models.records import Manifest
 from tidemill.models.runtime.pool import PoolState
 from tidemill.models.session import OnnxModel, Prediction
 from tidemill.serving.routes import RouteTarget
-from tidemill.serving.worker.rows import Inputs, Rows
-
-FEW_ROWS = 64
-"""An array costs more than a list for fewer rows than this, and much less for more."""
+from tidemill.serving.worker.rows import FEW_ROWS, Inputs, Rows
 
 
 class Outcome(msgspec.Struct, frozen=True):
