@@ -46,6 +46,8 @@ if TYPE_CHECKING:
     from tidemill.loop.tracing import Tracer
     from tidemill.loop.trainer import Trainer
     from tidemill.models.records import Signature
+    from tidemill.models.runtime.opening import Surroundings
+    from tidemill.models.signing import Signer
     from tidemill.monitoring.alerts.delivery import Dispatcher
     from tidemill.monitoring.alerts.service import Alerts
     from tidemill.monitoring.alerts.steadiness import SteadyPolicy
@@ -59,6 +61,7 @@ if TYPE_CHECKING:
     from tidemill.registry.service import Registry
     from tidemill.serving.looks import Looks
     from tidemill.serving.plans import Plans
+    from tidemill.serving.routes import Runtime
     from tidemill.serving.service import Deployments
     from tidemill.serving.shadows import ShadowReports
     from tidemill.serving.supervisor import Supervisor
@@ -208,6 +211,11 @@ class Home:
         """Where the letterbox lies."""
         return self.path / "predictions"
 
+    @property
+    def environments_folder(self) -> Path:
+        """Where the environments of models without a twin are built."""
+        return self.path / "environments"
+
     @cached_property
     def datasets(self) -> Datasets:
         """Versions of tables."""
@@ -283,6 +291,8 @@ class Home:
             policy=self.policy,
             project=self.project,
             unpack=self.unpack,
+            environments=self.environments_folder,
+            signer=self._signer,
             scratch=self.path / "runs",
             blobs=self.blobs,
             journal=self.journal,
@@ -308,8 +318,9 @@ class Home:
             clock=self.clock,
             ids=self.ids,
             routes=self.routes_file,
-            unpack=self.unpack,
+            prepare=self.prepare,
             policies=self._serving_policies,
+            runtimes=self._runtimes,
         )
 
     @cached_property
@@ -550,6 +561,7 @@ class Home:
         return Supervisor(
             routes=self.routes_file,
             bundles=self.path / "bundles",
+            environments=self.environments_folder,
             predictions=self.predictions_folder,
             peers=self.path / "serving" / "peers",
             log=self.path / "logs" / "workers.log",
@@ -565,6 +577,35 @@ class Home:
         folder = self.path / "bundles" / bundle
         get_tree(self.blobs, bundle, folder)
         return folder
+
+    def prepare(self, model: str, bundle: str) -> None:
+        """Bring a bundle to where workers read it, with the environment that it needs.
+
+        Raises:
+            EnvironmentNotBuilt: Its environment cannot be built.
+            NotTrusted: The policy forbids to load it.
+        """
+        from tidemill.models.runtime.environments import Environments
+        from tidemill.models.runtime.model import prepare
+
+        how = self.model_surroundings(model)
+        environments = Environments(how.environments)
+        prepare(self.unpack(bundle), environments, trust=how.trust, keys=how.keys)
+
+    def model_surroundings(self, model: str) -> Surroundings:
+        """Return how a model is run outside of the workers where it has no twin."""
+        from tidemill.models.runtime.limits import Limits
+        from tidemill.models.runtime.opening import Surroundings
+
+        policy = self.policy.models.get(model)
+        if policy is None:
+            return Surroundings(environments=self.environments_folder)
+        return Surroundings(
+            environments=self.environments_folder,
+            limits=Limits.of(policy.runtime),
+            trust=policy.trust,
+            keys=(self._signer().public,) if policy.trust == "signed" else (),
+        )
 
     def unpack_code(self, digest: str) -> Path:
         """Return a folder with the code that a run was made of."""
@@ -612,6 +653,21 @@ class Home:
         except NotFound:
             return "", 0
         return champion.model, champion.version
+
+    def _runtimes(self) -> dict[str, Runtime]:
+        from tidemill.serving.routes import Runtime
+
+        found = {}
+        for name, policy in self.policy.models.items():
+            how = self.model_surroundings(name)
+            endpoint = policy.serving.endpoint or name
+            found[endpoint] = Runtime(trust=how.trust, keys=tuple(how.keys), limits=how.limits)
+        return found
+
+    def _signer(self) -> Signer:
+        from tidemill.models.signing import Signer
+
+        return Signer.open(self.path / "keys" / "signing.pem")
 
     def _serving_policies(self) -> dict[str, ServingPolicy]:
         return {

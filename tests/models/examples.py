@@ -209,3 +209,55 @@ def lightgbm_forest() -> FlavorExample:
     data = lightgbm.Dataset(x[CUT:].to_numpy(), y[CUT:].to_numpy())
     model = lightgbm.train({**options, "bagging_fraction": 0.7, "num_threads": 1}, data, 6)
     return FlavorExample("lightgbm", model, "regression", x[:CUT])
+
+
+def _catboost(kind: str, **options: Any) -> Any:
+    catboost = pytest.importorskip("catboost")
+    quiet = {"iterations": 8, "depth": 3, "thread_count": 1, "allow_writing_files": False}
+    return getattr(catboost, kind)(**(quiet | {"verbose": False} | options))
+
+
+def _with_holes(rows: pl.DataFrame) -> pl.DataFrame:
+    holes = pl.Series([None, 1.0, 1.0] * len(rows))[: len(rows)]
+    return rows.with_columns(pl.col("f0") * holes)
+
+
+@cache
+def catboost_binary() -> FlavorExample:
+    x, y = _frame(load_breast_cancer())
+    x = _with_holes(x)
+    model = _catboost("CatBoostClassifier").fit(x[CUT:].to_numpy(), y[CUT:].to_numpy() == 1)
+    return FlavorExample("catboost", model, "binary", x[:CUT])
+
+
+@cache
+def catboost_multiclass() -> FlavorExample:
+    x, y = _frame(load_wine())
+    model = _catboost("CatBoostClassifier", grow_policy="Lossguide")
+    model.fit(x[CUT:].to_numpy(), y[CUT:].to_numpy())
+    return FlavorExample("catboost", model, "multiclass", x[:CUT])
+
+
+@cache
+def catboost_regression() -> FlavorExample:
+    x, y = _frame(load_diabetes())
+    model = _catboost("CatBoostRegressor", nan_mode="Max")
+    model.fit(_with_holes(x)[CUT:].to_numpy(), y[CUT:].to_numpy())
+    return FlavorExample("catboost", model, "regression", _with_holes(x)[:CUT])
+
+
+@cache
+def catboost_poisson() -> FlavorExample:
+    x, y = _frame(load_diabetes())
+    model = _catboost("CatBoostRegressor", objective="Poisson")
+    model.fit(x[CUT:].to_numpy(), y[CUT:].to_numpy())
+    return FlavorExample("catboost", model, "regression", x[:CUT])
+
+
+@cache
+def catboost_categories() -> FlavorExample:
+    x, y = _frame(load_diabetes())
+    x = x.select("f0", "f1", kind=pl.Series(["a", "b", "c", "d"] * len(x))[: len(x)])
+    model = _catboost("CatBoostRegressor", cat_features=[2])
+    model.fit([list(r) for r in x[CUT:].rows()], y[CUT:].to_list())
+    return FlavorExample("catboost", model, "regression", x[:CUT], twin=False)

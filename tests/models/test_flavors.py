@@ -34,6 +34,11 @@ EXAMPLES: list[Callable[[], FlavorExample]] = [
     examples.lightgbm_multiclass,
     examples.lightgbm_categories,
     examples.lightgbm_forest,
+    examples.catboost_binary,
+    examples.catboost_multiclass,
+    examples.catboost_regression,
+    examples.catboost_poisson,
+    examples.catboost_categories,
 ]
 
 

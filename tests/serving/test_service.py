@@ -64,9 +64,8 @@ def open_again(
     ids: Ids,
     unpacked: list[str],
 ) -> Callable[[], Deployments]:
-    def unpack(bundle: str) -> Path:
+    def prepare(model: str, bundle: str) -> None:
         unpacked.append(bundle)
-        return tmp_path / bundle
 
     return lambda: Deployments(
         db=db,
@@ -75,7 +74,7 @@ def open_again(
         clock=clock,
         ids=ids,
         routes=tmp_path / "serving" / "routes.json",
-        unpack=unpack,
+        prepare=prepare,
         policies=lambda: {"e": ServingPolicy(redact=("name",))},
     )
 

@@ -56,7 +56,7 @@ class Plant:
             clock=clock,
             ids=ids,
             routes=routes,
-            unpack=lambda bundle: bundles / bundle,
+            prepare=lambda model, bundle: None,
             policies=lambda: {"e": ServingPolicy(keep=2)},
         )
         self.deployments.deploy("e", V1, **BY)

@@ -17,6 +17,7 @@ from tidemill.core.clock import SimulatedClock, SystemClock
 from tidemill.core.ids import Ids, is_id
 from tidemill.models.frames import columns_of
 from tidemill.models.packing import pack
+from tidemill.models.runtime.opening import Surroundings
 from tidemill.models.session import OnnxModel
 from tidemill.serving.batch.errors import BadFormat, InputUnreadable, NoInput, RowsRefused
 from tidemill.serving.batch.records import Report, Scored
@@ -27,7 +28,16 @@ from .conftest import CONTRACT, WHEN, features, flights
 
 def run(source: Path | str | list[Path], output: Path, bundle: Path, **options: object) -> Report:
     clock = SystemClock()
-    return score(source, output, bundle, ids=Ids(clock), clock=clock, threads=2, **options)  # type: ignore[arg-type]
+    return score(
+        source,
+        output,
+        bundle,
+        ids=Ids(clock),
+        clock=clock,
+        threads=2,
+        surroundings=Surroundings(environments=output.parent / "environments"),
+        **options,  # type: ignore[arg-type]
+    )
 
 
 def nothing_left(folder: Path) -> bool:
@@ -108,7 +118,15 @@ def test_ids_are_the_same_for_the_same_clock_and_seed(bundle: Path, tmp_path: Pa
         clock = SimulatedClock(WHEN)
         ids = Ids(clock, random.Random(7))
         before = ids.new()
-        score(tmp_path / "in.parquet", tmp_path / name, bundle, ids=ids, clock=clock, threads=2)
+        score(
+            tmp_path / "in.parquet",
+            tmp_path / name,
+            bundle,
+            ids=ids,
+            clock=clock,
+            threads=2,
+            surroundings=Surroundings(environments=tmp_path / "environments"),
+        )
         found.append(pl.read_parquet(tmp_path / name)["prediction_id"].to_list())
         assert before < found[-1][0]
         assert found[-1][-1] < ids.new()
@@ -232,7 +250,7 @@ def test_names_are_checked_before_anything_is_done(bundle: Path, tmp_path: Path)
         run(tmp_path / "in.parquet", tmp_path / "in.parquet", bundle)
 
 
-def test_a_model_without_a_twin_answers_through_its_original(tmp_path: Path) -> None:
+def test_a_model_without_a_twin_answers_from_processes_of_its_own(tmp_path: Path) -> None:
     x = features(flights(50))
 
     def warm(rows: pl.DataFrame) -> pl.Series:
@@ -250,7 +268,7 @@ def test_a_model_without_a_twin_answers_through_its_original(tmp_path: Path) -> 
     flights(100).write_parquet(tmp_path / "in.parquet")
     report = run(tmp_path / "in.parquet", tmp_path / "out.parquet", tmp_path / "bundle")
     found = pl.read_parquet(tmp_path / "out.parquet")
-    assert report.threads == 1
+    assert report.threads == 2
     assert found["prediction"].to_list() == warm(flights(100)).to_list()
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from tidemill.core.clock import SystemClock, micros
 from tidemill.core.ids import Ids
 from tidemill.models.bundle import open_bundle
+from tidemill.models.runtime.opening import Surroundings
 from tidemill.predictions.records import PredictionRecord
 from tidemill.predictions.writer import RecordWriter, predictions_folder
 from tidemill.registry.records import ModelVersion
@@ -25,6 +26,7 @@ def score_files(
     *,
     version: ModelVersion,
     home: Path | None,
+    surroundings: Surroundings,
     threads: int | None,
     keep: Keep,
     invalid: Invalid,
@@ -37,6 +39,7 @@ def score_files(
         bundle: The version's bundle.
         version: Which version it is.
         home: Whose monitor is to watch the predictions as well; nobody's where it is left out.
+        surroundings: What a model without a twin is run with.
         threads: How many work.
         keep: Which columns of the input stay.
         invalid: What happens to rows that do not fit.
@@ -50,6 +53,7 @@ def score_files(
             bundle,
             ids=ids,
             clock=clock,
+            surroundings=surroundings,
             threads=threads,
             keep=keep,
             invalid=invalid,

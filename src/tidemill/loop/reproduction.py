@@ -7,7 +7,6 @@ from pathlib import Path
 
 import msgspec
 
-from tidemill.core import digest
 from tidemill.core.errors import Conflict
 from tidemill.loop.errors import LoopError
 from tidemill.loop.records import Difference, Reproduction
@@ -19,8 +18,6 @@ from tidemill.pipelines.service import Pipelines, Progress
 from tidemill.registry.service import Registry
 from tidemill.storage.blobs.protocol import BlobStore
 from tidemill.tracking.service import Tracking
-
-TWIN = "model.onnx"
 
 
 class CannotReproduce(LoopError, Conflict):
@@ -107,16 +104,15 @@ class Reproducer:
         return found
 
     def _model(self, before: PipelineRun, after: PipelineRun) -> list[Difference]:
-        old, new = (self._twin(run) for run in (before, after))
+        old, new = (self._answering(run) for run in (before, after))
         if old == new:
             return []
         return [Difference(what="model", before=old[:12], after=new[:12])]
 
-    def _twin(self, run: PipelineRun) -> str:
-        """Return the digest of the graph that the run's last bundle serves with."""
+    def _answering(self, run: PipelineRun) -> str:
+        """Return the digest of what answers in the run's last bundle: its twin, or the original."""
         bundle = self._pipelines.value(run, "refit") or self._pipelines.value(run, "package")
         assert isinstance(bundle, Path)
-        for entry in open_bundle(bundle).files:
-            if entry.path == TWIN:
-                return entry.digest
-        return digest.of_bytes(b"")
+        manifest = open_bundle(bundle)
+        answers = manifest.twin.file if manifest.twin else manifest.original
+        return next(f.digest for f in manifest.files if f.path == answers)

@@ -29,6 +29,7 @@ from tidemill.loop.checks import check_candidate, needed
 from tidemill.loop.errors import DatasetNotInPolicy, ModelNotInPolicy, NoProject
 from tidemill.loop.recording import Recording
 from tidemill.models.bundle import open_bundle
+from tidemill.models.signing import Provenance, Signer, sign_bundle
 from tidemill.pipelines.code import Environment, environment, git_commit, snapshot_code
 from tidemill.pipelines.errors import GateFailed
 from tidemill.pipelines.events import GateJudged
@@ -66,6 +67,8 @@ class Trainer:
         policy: What `tidemill.toml` says.
         project: The user's folder, where there is one.
         unpack: Gives the folder of a stored bundle.
+        environments: Where environments of models without a twin are built.
+        signer: Signs bundles, where the policy wants only signed ones to be loaded.
         scratch: Where code is written out for child processes.
         roll_out: Starts a rollout.
         record: Stores what an endpoint answered lately.
@@ -77,6 +80,8 @@ class Trainer:
         policy: Policy,
         project: Path | None,
         unpack: Callable[[str], Path],
+        environments: Path,
+        signer: Callable[[], Signer],
         scratch: Path,
         blobs: BlobStore,
         journal: Journal,
@@ -92,6 +97,8 @@ class Trainer:
         self.policy = policy
         self.project = project
         self._unpack = unpack
+        self._environments = environments
+        self._signer = signer
         self._scratch = scratch
         self._blobs = blobs
         self._journal = journal
@@ -302,6 +309,11 @@ class Trainer:
         cause: str | None,
     ) -> ModelVersion:
         manifest = open_bundle(bundle)
+        if recipe.policy.trust == "signed":
+            provenance = Provenance(
+                model=recipe.model, version=None, run=run_id, datasets=(recipe.dataset,)
+            )
+            sign_bundle(bundle, self._signer(), provenance)
         task: Task = manifest.signature.task
         return self._registry.register(
             recipe.model,
@@ -328,6 +340,7 @@ class Trainer:
             code=snapshot_code(self._project(), self._blobs),
             until=self._clock.now(),
             created=self._clock.now(),
+            environments=str(self._environments),
             champion=None if champion is None else str(self.bundle(champion)),
             champion_ref=None if champion is None else str(champion.ref),
             champion_until=None if champion is None else self._learned_until(champion),

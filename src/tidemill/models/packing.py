@@ -21,7 +21,7 @@ from tidemill.models.bundle import REFERENCE, write_manifest
 from tidemill.models.errors import CannotBeSaved
 from tidemill.models.frames import columns_of
 from tidemill.models.inputs import Encoder
-from tidemill.models.probes import probe
+from tidemill.models.probes import Answer, probe
 from tidemill.models.protocol import Converted, Flavor, Precision, Saved, Trust
 from tidemill.models.records import Label, Manifest, Parity, Signature, Twin
 from tidemill.models.runtime.lock import lock_here, write_lock
@@ -44,6 +44,8 @@ _LIBRARIES = (
     "xgboost",
     "xgboost-cpu",
     "lightgbm",
+    "catboost",
+    "torch",
 )
 
 
@@ -60,6 +62,7 @@ def pack(
     positive: Label | None = None,
     reference: pl.DataFrame | None = None,
     trust: Trust = "own",
+    requirements: Sequence[str] = (),
 ) -> Manifest:
     """Pack a fitted model into an empty folder.
 
@@ -75,6 +78,7 @@ def pack(
         positive: The label that counts as yes; the last class where it is left out.
         reference: Rows that the monitor will compare with.
         trust: With `never`, an original that could only be pickled is left out; its twin stays.
+        requirements: What it needs installed beyond what is found, where it has no twin.
 
     Raises:
         CannotBeSaved: No flavor knows the object, or it cannot be saved, or it does not answer.
@@ -84,11 +88,12 @@ def pack(
     signature = _signature(model, flavor, task, contract, threshold, positive)
     rows = sample.select(c.name for c in signature.features)
     case = _case(model, flavor, signature, rows)
-    signature, twin, reason = _twin(model, flavor, case, folder)
+    signature, twin, reason = make_twin(model, flavor, case, folder)
     saved = _save(model, flavor, folder, trust=trust, needed=twin is None)
     if twin is None and saved is not None:
         pickle = folder / saved.file if saved.form == "pickle" else None
-        write_lock(folder, lock_here(flavor.name, pickle))
+        also = (*requirements, *(("skops",) if saved.form == "skops" else ()))
+        write_lock(folder, lock_here(flavor.name, pickle, also=also))
     if reference is not None:
         reference.write_parquet(folder / REFERENCE)
     manifest = Manifest(
@@ -175,7 +180,16 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
 
 def _case(model: Any, flavor: Flavor, signature: Signature, rows: pl.DataFrame) -> Case:
     answers = _answers(model, flavor, signature, rows)
-    probed = probe(rows, signature, lambda some: flavor.predict(model, some, signature))
+    return probed_case(
+        signature, rows, answers, lambda some: flavor.predict(model, some, signature)
+    )
+
+
+def probed_case(
+    signature: Signature, rows: pl.DataFrame, answers: NDArray[np.float64], answer: Answer
+) -> Case:
+    """Return held-out rows with probes like them, and what the original says of both."""
+    probed = probe(rows, signature, answer)
     if probed.answers is not None:
         rows, answers = pl.concat([rows, probed.rows]), np.concatenate([answers, probed.answers])
     return Case(signature=probed.signature, rows=rows, answers=answers, probes=len(probed.rows))
@@ -216,10 +230,10 @@ def _save(model: Any, flavor: Flavor, folder: Path, *, trust: Trust, needed: boo
         return None
 
 
-def _twin(
+def make_twin(
     model: Any, flavor: Flavor, case: Case, folder: Path
 ) -> tuple[Signature, Twin | None, str | None]:
-    """Return the first twin whose answers are the original's, else the reason why there is none.
+    """Write the first twin whose answers are the original's; else say why there is none.
 
     Double precision comes first, since trees decide next to their thresholds; some operators know
     single precision only.

@@ -1,9 +1,10 @@
-"""How good a bundle is on held-out rows, through the very graph that would serve."""
+"""How good a bundle is on held-out rows, through the very graph or process that would serve."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from tidemill.core.clock import SystemClock
 from tidemill.models.metrics import evaluate
 from tidemill.models.records import Signature
-from tidemill.models.session import OnnxModel
+from tidemill.models.runtime.opening import Answering, Surroundings, answering
 from tidemill.pipelines.comparison import Answers
 from tidemill.pipelines.records import Evaluation, Slice
 
@@ -22,16 +24,21 @@ LEAST_ROWS = 30
 _CALLS = 300
 
 
-def answers_of(bundle: Path, rows: pl.DataFrame) -> tuple[Answers, Signature]:
-    """Return what a bundle's twin says of rows, values outside the contract included."""
-    model = OnnxModel(bundle, refuse_out_of_contract=False)
-    names = [c.name for c in model.signature.features]
-    said = model.predict({name: _values(rows[name]) for name in names})
-    return Answers(said.values, said.scores), model.signature
+def answers_of(
+    bundle: Path, rows: pl.DataFrame, surroundings: Surroundings
+) -> tuple[Answers, Signature]:
+    """Return what a bundle says of rows, values outside the contract included."""
+    with _opened(bundle, surroundings) as model:
+        return _answers(model, rows), model.signature
 
 
 def evaluate_bundle(
-    bundle: Path, rows: pl.DataFrame, label: str, metrics: Sequence[str], segments: Sequence[str]
+    bundle: Path,
+    rows: pl.DataFrame,
+    label: str,
+    metrics: Sequence[str],
+    segments: Sequence[str],
+    surroundings: Surroundings,
 ) -> Evaluation:
     """Measure a bundle.
 
@@ -41,10 +48,12 @@ def evaluate_bundle(
         label: The label's column.
         metrics: Which metrics; all of the task's where it is empty.
         segments: Columns by whose values quality is reported apart.
+        surroundings: What a model without a twin is run with.
     """
-    answers, signature = answers_of(bundle, rows)
+    with _opened(bundle, surroundings) as model:
+        answers, signature = _answers(model, rows), model.signature
+        p50, p99 = _latency(model, rows)
     labels = label_array(rows[label])
-    p50, p99 = _latency(bundle, rows)
     return Evaluation(
         rows=rows.height,
         metrics=_metrics(signature, labels, answers, metrics),
@@ -59,6 +68,15 @@ def label_array(labels: pl.Series) -> NDArray[Any]:
     if isinstance(labels.dtype, pl.String | pl.Categorical | pl.Enum):
         return np.array(labels.cast(pl.String).to_list(), dtype=object)
     return labels.to_numpy()
+
+
+def _opened(bundle: Path, surroundings: Surroundings) -> AbstractContextManager[Answering]:
+    return answering(bundle, surroundings, clock=SystemClock(), refuse_out_of_contract=False)
+
+
+def _answers(model: Answering, rows: pl.DataFrame) -> Answers:
+    said = model.predict({c.name: _values(rows[c.name]) for c in model.signature.features})
+    return Answers(said.values, said.scores)
 
 
 def _metrics(
@@ -106,9 +124,8 @@ def _slices(
     return slices
 
 
-def _latency(bundle: Path, rows: pl.DataFrame) -> tuple[float, float]:
+def _latency(model: Answering, rows: pl.DataFrame) -> tuple[float, float]:
     """Return the median and the 99th percentile of one-row predictions, in milliseconds."""
-    model = OnnxModel(bundle, verify=False, refuse_out_of_contract=False)
     names = [c.name for c in model.signature.features]
     columns = {name: _values(rows[name].head(_CALLS)) for name in names}
     one = [{n: v[i : i + 1] for n, v in columns.items()} for i in range(min(rows.height, _CALLS))]

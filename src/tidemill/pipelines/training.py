@@ -27,7 +27,10 @@ from tidemill.datasets.records import ValidationReport
 from tidemill.datasets.service import scan_files
 from tidemill.datasets.validation import validate
 from tidemill.models.packing import pack
+from tidemill.models.protocol import Trust
 from tidemill.models.records import Signature
+from tidemill.models.runtime.limits import Limits
+from tidemill.models.runtime.opening import Surroundings
 from tidemill.pipelines.comparison import Answers, aligned
 from tidemill.pipelines.errors import BadPipeline, PipelinesError
 from tidemill.pipelines.evaluation import answers_of, evaluate_bundle, label_array
@@ -72,6 +75,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
         champion_ref: The live version, as a reference.
         champion_until: The moment up to which the live version may have learned.
         recorded: What the endpoint answered lately, where the policy has it replayed.
+        environments: Where the environments of models without a twin are built.
     """
 
     model: str
@@ -86,6 +90,26 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     champion_ref: str | None = None
     champion_until: datetime | None = None
     recorded: RecordedRows | None = None
+    environments: str | None = None
+
+    @property
+    def surroundings(self) -> Surroundings:
+        """What a model without a twin is run with while it is judged.
+
+        The candidate was made by this very run, and the champion by an earlier one.
+        """
+        if self.environments is None:
+            raise BadPipeline(
+                f"The recipe of model {self.model!r} names no folder for environments.",
+                expected="one that was made by this version",
+                hint="Train the model again.",
+            )
+        trust: Trust = "never" if self.policy.trust == "never" else "own"
+        return Surroundings(
+            environments=Path(self.environments),
+            limits=msgspec.structs.replace(Limits.of(self.policy.runtime), processes=1),
+            trust=trust,
+        )
 
     @property
     def refits(self) -> bool:
@@ -156,7 +180,7 @@ def train(recipe: Recipe, rows: pl.DataFrame) -> Any:
 def package(recipe: Recipe, model: Any, rows: pl.DataFrame, holdout: pl.DataFrame) -> Path:
     """Pack the model with its twin, and with the rows that the monitor will compare with."""
     folder = _pack(recipe, model, holdout, None)
-    reference = _reference(folder, rows, holdout)
+    reference = _reference(recipe, folder, rows, holdout)
     return _pack(recipe, model, holdout, reference)
 
 
@@ -168,7 +192,12 @@ def evaluate_candidate(recipe: Recipe, bundle: Path, holdout: pl.DataFrame) -> E
 
     names = tuple(n for n in (*recipe.policy.metrics, *recipe.policy.gate) if n not in SANDBOXED)
     evaluation = evaluate_bundle(
-        bundle, holdout, recipe.label, tuple(dict.fromkeys(names)), recipe.policy.monitor.segments
+        bundle,
+        holdout,
+        recipe.label,
+        tuple(dict.fromkeys(names)),
+        recipe.policy.monitor.segments,
+        recipe.surroundings,
     )
     run = active_run()
     if run is not None:
@@ -197,10 +226,10 @@ def judge_candidate(
     unseen = _unseen(recipe, holdout)
     comparable = recipe.champion is None or unseen.height >= LEAST_UNSEEN
     unseen = unseen if comparable else holdout
-    candidate, signature = answers_of(bundle, unseen)
+    candidate, signature = answers_of(bundle, unseen, recipe.surroundings)
     champion = None
     if recipe.champion is not None and comparable:
-        champion = _champion_answers(Path(recipe.champion), unseen, signature)
+        champion = _champion_answers(recipe, unseen, signature)
     report = judge(
         {m: r for m, r in recipe.policy.gate.items() if m not in SANDBOXED},
         evaluation.metrics,
@@ -344,8 +373,9 @@ def _unseen(recipe: Recipe, holdout: pl.DataFrame) -> pl.DataFrame:
     return holdout.filter(pl.col(time.name) > recipe.champion_until)
 
 
-def _champion_answers(bundle: Path, rows: pl.DataFrame, candidate: Signature) -> Answers:
-    answers, own = answers_of(bundle, rows)
+def _champion_answers(recipe: Recipe, rows: pl.DataFrame, candidate: Signature) -> Answers:
+    assert recipe.champion is not None
+    answers, own = answers_of(Path(recipe.champion), rows, recipe.surroundings)
     return aligned(answers, own.classes or (), candidate.classes or ())
 
 
@@ -456,13 +486,17 @@ def _pack(
         threshold=recipe.policy.threshold,
         positive=recipe.policy.positive,
         reference=reference,
+        trust="never" if recipe.policy.trust == "never" else "own",
+        requirements=recipe.policy.runtime.requirements,
     )
     return folder
 
 
-def _reference(bundle: Path, rows: pl.DataFrame, holdout: pl.DataFrame) -> pl.DataFrame:
+def _reference(
+    recipe: Recipe, bundle: Path, rows: pl.DataFrame, holdout: pl.DataFrame
+) -> pl.DataFrame:
     """Return the rows to compare with; only held-out ones carry what the candidate said."""
-    answers, _ = answers_of(bundle, holdout)
+    answers, _ = answers_of(bundle, holdout, recipe.surroundings)
     scores = answers.values if answers.scores is None else answers.scores
     judged = holdout.with_columns(
         split=pl.lit("holdout"),

@@ -6,6 +6,7 @@ change, and again at every start, so that a crash between the two is mended by i
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -19,16 +20,19 @@ from tidemill.core.ids import Ids
 from tidemill.core.policy import RolloutPolicy, ServingPolicy
 from tidemill.journal.service import Journal
 from tidemill.lineage.service import Lineage
+from tidemill.models.errors import ModelsError
 from tidemill.serving import store, traffic
 from tidemill.serving.changes import By, Changes
 from tidemill.serving.errors import BadEndpoint, EndpointNotFound, RolloutEnded, RolloutNotFound
 from tidemill.serving.evidence import Verdict
 from tidemill.serving.records import Deployment, Part, Rollout, RolloutStatus, Share, Target
-from tidemill.serving.routes import RouteTable, check_name, read_routes, write_routes
+from tidemill.serving.routes import RouteTable, Runtime, check_name, read_routes, write_routes
 from tidemill.storage.db.engine import Database
 
-Unpack = Callable[[str], Path]
+logger = logging.getLogger(__name__)
+Prepare = Callable[[str, str], None]
 Policies = Callable[[], Mapping[str, ServingPolicy]]
+Runtimes = Callable[[], Mapping[str, Runtime]]
 
 
 class Deployments:
@@ -41,8 +45,10 @@ class Deployments:
         clock: Dates everything.
         ids: Name rollouts.
         routes: The route table's file.
-        unpack: Brings a bundle to where workers read it; called before a route names it.
+        prepare: Brings a model's bundle to where workers read it, with the environment that it
+            needs; called before a route names it.
         policies: Gives each endpoint's serving policy.
+        runtimes: Gives how each endpoint's versions without a twin are run.
     """
 
     def __init__(
@@ -54,16 +60,18 @@ class Deployments:
         clock: Clock,
         ids: Ids,
         routes: Path,
-        unpack: Unpack,
+        prepare: Prepare,
         policies: Policies,
+        runtimes: Runtimes = dict,
     ) -> None:
         self._db = db
         self._changes = Changes(journal, lineage, clock)
         self._clock = clock
         self._ids = ids
         self._routes = routes
-        self._unpack = unpack
+        self._prepare = prepare
         self._policies = policies
+        self._runtimes = runtimes
         self._writing = threading.Lock()
 
     def endpoints(self) -> list[Deployment]:
@@ -137,7 +145,7 @@ class Deployments:
             BadEndpoint: The name cannot be an endpoint's.
         """
         check_name(endpoint)
-        self._unpack(target.bundle)
+        self._prepare(target.model, target.bundle)
         by = By(actor=actor, reason=reason, cause=cause)
 
         def work(connection: Connection) -> None:
@@ -166,7 +174,7 @@ class Deployments:
         """
         traffic.split(self.get(endpoint), shares)
         for share in shares:
-            self._unpack(share.target.bundle)
+            self._prepare(share.target.model, share.target.bundle)
 
         def change(live: Deployment) -> Deployment:
             return traffic.split(live, shares)[0]
@@ -195,7 +203,7 @@ class Deployments:
         live = self.get(endpoint)
         traffic.mirrored(live, target, now) if on else traffic.unmirrored(live, target)
         if on:
-            self._unpack(target.bundle)
+            self._prepare(target.model, target.bundle)
 
         def change(live: Deployment) -> Deployment:
             found = traffic.mirrored(live, target, now) if on else traffic.unmirrored(live, target)
@@ -245,7 +253,7 @@ class Deployments:
                 expected="versions of one model behind an endpoint while one is tried",
                 hint="Deploy it all at once, or under an endpoint of its own.",
             )
-        self._unpack(target.bundle)
+        self._prepare(target.model, target.bundle)
         now = self._clock.now()
         rollout = Rollout(
             id=self._ids.new(),
@@ -341,7 +349,7 @@ class Deployments:
             NothingToRollBack: There is no earlier version.
         """
         after, _ = traffic.returned(self.get(endpoint))
-        self._unpack(after.champion.bundle)
+        self._prepare(after.champion.model, after.champion.bundle)
         by = By(actor=actor, reason=reason, cause=cause)
 
         def work(connection: Connection) -> None:
@@ -367,18 +375,31 @@ class Deployments:
             with self._db.read() as connection:
                 deployments = store.read_deployments(connection)
                 generation = store.generation(connection)
-            policies = self._policies()
+            policies, runtimes = self._policies(), self._runtimes()
             routes = {
-                d.endpoint: traffic.routes_of(d, policies.get(d.endpoint, ServingPolicy()))
+                d.endpoint: msgspec.structs.replace(
+                    traffic.routes_of(d, policies.get(d.endpoint, ServingPolicy())),
+                    runtime=runtimes.get(d.endpoint, Runtime()),
+                )
                 for d in deployments
             }
             for endpoint in routes.values():
                 for target in endpoint.targets:
-                    self._unpack(target.bundle)
+                    self._prepare_again(target.model, target.bundle)
             table = RouteTable(generation=generation, endpoints=routes)
             if not self._routes.exists() or read_routes(self._routes) != table:
                 write_routes(self._routes, table)
             return generation
+
+    def _prepare_again(self, model: str, bundle: str) -> None:
+        """Bring back what a route names already; a version that cannot be is the workers' to tell.
+
+        One version whose environment is gone must not keep all others from being served.
+        """
+        try:
+            self._prepare(model, bundle)
+        except ModelsError as error:
+            logger.error("a version of %r cannot be prepared: %s", model, error)
 
     def _moved(
         self,

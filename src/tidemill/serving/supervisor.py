@@ -46,6 +46,7 @@ class Supervisor:
     Args:
         routes: The route table's file.
         bundles: The folder of unpacked bundles.
+        environments: The folder of environments, for models without a twin.
         predictions: The root of the letterbox.
         peers: Where workers leave their states and sockets.
         log: Where workers' output goes.
@@ -68,6 +69,7 @@ class Supervisor:
         predictions: Path,
         peers: Path,
         log: Path,
+        environments: Path = Path("environments"),
         host: str = "127.0.0.1",
         port: int = 0,
         workers: int = 1,
@@ -85,6 +87,7 @@ class Supervisor:
         self.host = host
         self._arguments = [
             *("--routes", str(routes), "--bundles", str(bundles)),
+            *("--environments", str(environments)),
             *("--predictions", str(predictions), "--peers", str(peers), "--host", host),
             *("--clock", "header" if header_clock else "system"),
             *(("--durable",) if durable else ()),

@@ -21,15 +21,17 @@ import numpy as np
 import polars as pl
 import pytest
 
+from tidemill.core.clock import SystemClock
 from tidemill.core.contract import Column, ColumnType, Contract
 from tidemill.core.tasks import Task
 from tidemill.models.bundle import open_bundle
 from tidemill.models.errors import BundleDamaged, NotTrusted
 from tidemill.models.frames import columns_of
-from tidemill.models.loading import load_original, open_model
+from tidemill.models.loading import load_original
 from tidemill.models.packing import FLAVORS, flavor_of, pack
 from tidemill.models.protocol import Flavor
 from tidemill.models.records import Manifest
+from tidemill.models.runtime.opening import Surroundings, answering
 
 WHEN = datetime(2013, 2, 1, tzinfo=UTC)
 _TYPES: dict[type[pl.DataType], ColumnType] = {
@@ -84,6 +86,11 @@ class FlavorContract:
             created=WHEN,
         )
         return folder, manifest
+
+    @pytest.fixture
+    def environments(self, tmp_path_factory: pytest.TempPathFactory) -> Path:
+        """Where the environments of models without a twin are built, each once."""
+        return tmp_path_factory.getbasetemp() / "environments"
 
     def test_it_is_named_as_its_file(self, example: FlavorExample, flavor: Flavor) -> None:
         assert flavor.name == example.flavor
@@ -141,11 +148,18 @@ class FlavorContract:
             assert manifest.twin.parity.rows == len(example.rows)
 
     def test_the_bundle_answers_as_the_original(
-        self, example: FlavorExample, flavor: Flavor, packed: tuple[Path, Manifest]
+        self,
+        example: FlavorExample,
+        flavor: Flavor,
+        packed: tuple[Path, Manifest],
+        environments: Path,
     ) -> None:
+        """By its twin, or else in a process and an environment of its own."""
         folder, manifest = packed
-        opened = open_model(folder, trust="own")
-        answer = opened.predict(columns_of(example.rows, manifest.signature))
+        with answering(
+            folder, Surroundings(environments=environments), clock=SystemClock()
+        ) as opened:
+            answer = opened.predict(columns_of(example.rows, manifest.signature))
         expected = flavor.predict(example.model, example.rows, manifest.signature)
         if example.task == "binary":
             expected = expected[:, manifest.signature.positive_index]

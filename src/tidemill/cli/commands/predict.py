@@ -34,6 +34,7 @@ def register(commands: Any, common: argparse.ArgumentParser) -> None:
 
 def _predict(context: Context, given: argparse.Namespace) -> int:
     from tidemill.cli.scoring import score_files
+    from tidemill.models.runtime.opening import Surroundings
     from tidemill.sdk.session import open_session
 
     ref = given.model if "@" in given.model else f"{given.model}@champion"
@@ -47,6 +48,7 @@ def _predict(context: Context, given: argparse.Namespace) -> int:
         bundle,
         version=version,
         home=home if given.log else None,
+        surroundings=Surroundings(environments=home / "environments"),
         threads=given.threads,
         keep=given.keep,
         invalid=given.invalid,

@@ -13,6 +13,7 @@ from tidemill.core.policy.records import (
     RetrainPolicy,
     RolloutPolicy,
     RoutePolicy,
+    RuntimePolicy,
     ServingPolicy,
     SinkPolicy,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "RetrainPolicy",
     "RolloutPolicy",
     "RoutePolicy",
+    "RuntimePolicy",
     "ServingPolicy",
     "SinkPolicy",
 ]

@@ -33,6 +33,7 @@ from tidemill.core.policy.records import (
     RetrainPolicy,
     RolloutPolicy,
     RoutePolicy,
+    RuntimePolicy,
     ServingPolicy,
     SinkPolicy,
 )
@@ -46,6 +47,7 @@ _SECTIONS: dict[str, type[msgspec.Struct]] = {
     "retrain": RetrainPolicy,
     "monitor": MonitorPolicy,
     "serving": ServingPolicy,
+    "runtime": RuntimePolicy,
 }
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _METRICS = (*CLASSIFICATION_METRICS, *REGRESSION_METRICS, *SANDBOXED)

@@ -284,6 +284,28 @@ class AlertRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     reopen: Seconds | None = None
 
 
+class RuntimePolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[models.NAME.runtime]`: the processes of a model that has no ONNX twin.
+
+    Attributes:
+        processes: How many answer beside each other, in each worker.
+        threads: How many threads a library may use in one of them.
+        memory_mb: The most memory of one, in MiB; 0 for no limit.
+        timeout: After how long without an answer one counts as hanging and is replaced.
+        start_timeout: How long loading the model may take.
+        waiting_rows: How many rows may wait before requests are refused with 429.
+        requirements: Packages that the model needs beyond those that are found by themselves.
+    """
+
+    processes: Annotated[int, Meta(ge=1, le=64)] = 1
+    threads: Annotated[int, Meta(ge=1, le=256)] = 1
+    memory_mb: Count = 4096
+    timeout: Span = 30.0
+    start_timeout: Span = 120.0
+    waiting_rows: Annotated[int, Meta(ge=1)] = 10_000
+    requirements: tuple[str, ...] = ()
+
+
 class AlertPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[alerts]`: what is an alert, and who is told.
 
@@ -357,6 +379,7 @@ class ModelPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         retrain: When it is trained again.
         monitor: How it is watched.
         serving: How it is served.
+        runtime: How it is run where it has no ONNX twin.
     """
 
     train: str
@@ -377,6 +400,7 @@ class ModelPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     retrain: RetrainPolicy = RetrainPolicy()
     monitor: MonitorPolicy = MonitorPolicy()
     serving: ServingPolicy = ServingPolicy()
+    runtime: RuntimePolicy = RuntimePolicy()
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -8,6 +8,7 @@ from typing import Any
 from tidemill.models.converters import (
     borrowed,
     calibration,
+    catboost_trees,
     categories,
     composition,
     lightgbm_trees,
@@ -25,6 +26,7 @@ _SKLEARN = (composition, categories, numeric, linear, sklearn_trees, calibration
 CONVERTERS = {
     **{f"sklearn.{name}": c for module in _SKLEARN for name, c in module.CONVERTERS.items()},
     **{f"xgboost.{name}": c for name, c in xgboost_trees.CONVERTERS.items()},
+    **{f"catboost.{name}": c for name, c in catboost_trees.CONVERTERS.items()},
     **{f"lightgbm.{name}": c for name, c in lightgbm_trees.CONVERTERS.items()},
 }
 
@@ -64,6 +66,8 @@ def _order(model: Any, features: list[str]) -> list[str]:
     named = getattr(model, "feature_names_in_", None)
     if named is None:
         named = getattr(model, "feature_names", None)  # a booster of XGBoost
+    if named is None:
+        named = getattr(model, "feature_names_", None)  # CatBoost
     names = features if named is None else [str(n) for n in named]
     unknown = [n for n in names if n not in features]
     if not unknown:

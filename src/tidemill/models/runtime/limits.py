@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from tidemill.core.policy import RuntimePolicy
+
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """How a model runs in processes of its own.
@@ -23,6 +25,18 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     call_seconds: float = 30.0
     start_seconds: float = 120.0
     waiting_rows: int = 10_000
+
+    @classmethod
+    def of(cls, policy: RuntimePolicy) -> Limits:
+        """Return what the policy says."""
+        return cls(
+            processes=policy.processes,
+            threads=policy.threads,
+            memory=policy.memory_mb << 20,
+            call_seconds=policy.timeout,
+            start_seconds=policy.start_timeout,
+            waiting_rows=policy.waiting_rows,
+        )
 
     @property
     def cpu_seconds(self) -> float:

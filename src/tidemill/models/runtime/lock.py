@@ -5,15 +5,16 @@ from __future__ import annotations
 import pickletools
 import platform
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from importlib.metadata import packages_distributions as _packages
 from pathlib import Path
 
 import msgspec
+from packaging.requirements import InvalidRequirement, Requirement
 
 from tidemill.core import digest
-from tidemill.models.errors import BundleDamaged
+from tidemill.models.errors import BundleDamaged, CannotBeSaved
 
 FILE = "environment.json"
 ALWAYS = ("numpy", "polars")
@@ -79,20 +80,25 @@ def write_lock(bundle: Path, lock: Lock) -> None:
     (bundle / FILE).write_bytes(msgspec.json.format(msgspec.json.encode(lock), indent=1))
 
 
-def lock_here(flavor: str, pickle: Path | None = None) -> Lock:
+def lock_here(flavor: str, pickle: Path | None = None, *, also: Sequence[str] = ()) -> Lock:
     """Return what a model that was made in this process needs, in the versions installed here.
 
     Args:
         flavor: Its framework.
         pickle: The pickled original, where it is one: whatever module it names is needed.
+        also: What else is needed. A name alone is pinned to what is installed here; anything
+            that is not installed must say where it comes from or which version it is.
     """
     roots = [*ALWAYS, *_of_flavor(flavor)]
     if pickle is not None:
         roots += ["cloudpickle", *_named_in(pickle)]
-    found = _closure(roots)
+    found = _closure([*roots, *also])
+    pinned = {_pinned(d) for d in found.values()}
+    foreign = {text for text in also if _normal(_requirement(text).name) not in found}
     return Lock(
         python=platform.python_version(),
-        requirements=tuple(sorted(_pinned(d) for d in found.values())),
+        requirements=tuple(sorted(pinned | foreign)),
+        complete=not foreign,
     )
 
 
@@ -128,10 +134,8 @@ def _named_in(pickle: Path) -> Iterator[str]:
 
 def _closure(roots: Iterable[str]) -> dict[str, Distribution]:
     """Return distributions with all that they depend on, by their normal name."""
-    from packaging.requirements import Requirement
-
     found: dict[str, Distribution] = {}
-    waiting = [Requirement(root) for root in roots]
+    waiting = [_requirement(root) for root in roots]
     while waiting:
         wanted = waiting.pop()
         known = _find(wanted.name)
@@ -140,11 +144,22 @@ def _closure(roots: Iterable[str]) -> dict[str, Distribution]:
             continue
         found[name] = known
         for text in known.requires or ():
-            needed = Requirement(text)
+            needed = _requirement(text)
             extras = ("", *wanted.extras)
             if needed.marker is None or any(needed.marker.evaluate({"extra": e}) for e in extras):
                 waiting.append(needed)
     return found
+
+
+def _requirement(text: str) -> Requirement:
+    try:
+        return Requirement(text)
+    except InvalidRequirement as error:
+        raise CannotBeSaved(
+            f"The requirement {text!r} cannot be read: {error}.".replace("\n", " "),
+            expected="a package as pip writes it, such as 'lifelines==0.30.0'",
+            hint="Mend `requirements` in [models.NAME.runtime] of tidemill.toml.",
+        ) from error
 
 
 def _find(name: str) -> Distribution | None:

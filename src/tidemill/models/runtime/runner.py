@@ -196,6 +196,25 @@ class Lightgbm:
         return model.predict(np.asarray(known.to_numpy(), dtype=np.float64))
 
 
+class Catboost:
+    """CatBoost, from its own form."""
+
+    def load(self, told: Told) -> Any:
+        import catboost
+
+        return getattr(catboost, told.path.stem)().load_model(str(told.path))
+
+    def answer(self, model: Any, rows: Any, told: Told) -> Any:
+        names = [n for n in model.feature_names_ if n in rows.columns]
+        known = rows.select(names) if len(names) == len(rows.columns) else rows
+        if model.get_cat_feature_indices():
+            asked: Any = [list(row) for row in known.rows()]
+        else:
+            asked = np.asarray(known.to_numpy(), dtype=np.float64)
+        kind = "Probability" if told.task != "regression" else None
+        return model.predict(asked, prediction_type=kind) if kind else model.predict(asked)
+
+
 class Foreign:
     """A flavor that a plugin brings: it comes with Tidemill in the model's environment."""
 
@@ -218,6 +237,7 @@ FLAVORS: dict[str, Any] = {
     "sklearn": Sklearn(),
     "xgboost": Xgboost(),
     "lightgbm": Lightgbm(),
+    "catboost": Catboost(),
 }
 
 

@@ -10,11 +10,13 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from itertools import chain
 from pathlib import Path
 from queue import SimpleQueue
 from typing import NamedTuple
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 
@@ -23,9 +25,8 @@ from tidemill.core.contract import Contract
 from tidemill.core.ids import Ids
 from tidemill.models.errors import InvalidInput
 from tidemill.models.inputs import Values
-from tidemill.models.loading import OriginalModel, open_model
-from tidemill.models.protocol import Trust
 from tidemill.models.records import Signature
+from tidemill.models.runtime.opening import Answering, Surroundings, answering
 from tidemill.models.session import OnnxModel, Prediction
 from tidemill.serving.batch.arrays import values_of
 from tidemill.serving.batch.errors import BadFormat, RowsRefused
@@ -36,7 +37,6 @@ from tidemill.serving.batch.writing import writing
 
 OURS = frozenset({"prediction_id", "prediction", "score", "problem"})
 """Columns of the output that an input's column of that name gives way to."""
-Model = OnnxModel | OriginalModel
 Deliver = Callable[[Scored], None]
 
 
@@ -54,7 +54,7 @@ def score(
     ids: Ids,
     clock: Clock,
     threads: int | None = None,
-    trust: Trust = "own",
+    surroundings: Surroundings,
     keep: Keep = "keys",
     invalid: Invalid = "refuse",
     deliver: Deliver | None = None,
@@ -72,7 +72,7 @@ def score(
         ids: Make the predictions' ids.
         clock: Measures how long it took.
         threads: How many work; all of the machine's where it is left out.
-        trust: For a model without a twin, see `load_original`.
+        surroundings: What a model without a twin is run with.
         keep: `keys` keeps the key and time columns of the contract, `all` every column.
         invalid: `refuse` stops at the first row that does not fit, `mark` says so in the output.
         deliver: Is called with all answers in order, for the prediction letterbox.
@@ -87,28 +87,29 @@ def score(
     files = find_files(source)
     if any(_same(path, output) for path in files):
         raise BadFormat(f"{output} is one of the files to read.", expected="another file")
-    models = _open(bundle, trust, threads or os.cpu_count() or 1)
-    manifest = models[0].manifest
-    rows = marked = 0
-    stretches = read(files, manifest.signature.features, manifest.contract.columns)
-    first = next(stretches)
-    kept = _kept(manifest.contract, first.rows.schema.names, keep)
-    with writing(output, manifest.signature, kept, marks=invalid == "mark") as writer:
-        for answer in _in_order(chain([first], stretches), models, invalid):
-            count = answer.stretch.rows.num_rows
-            scored = Scored(
-                ids=make_ids(ids, count),
-                rows=answer.stretch.rows,
-                values=answer.prediction.values,
-                scores=answer.prediction.scores,
-                problems=answer.problems,
-            )
-            writer.write(scored)
-            if deliver is not None:
-                deliver(scored)
-            rows, marked = rows + count, marked + len(answer.problems)
-            if progress is not None:
-                progress(rows)
+    with ExitStack() as opened:
+        models = _open(opened, bundle, surroundings, threads or os.cpu_count() or 1, clock)
+        manifest = models[0].manifest
+        rows = marked = 0
+        stretches = read(files, manifest.signature.features, manifest.contract.columns)
+        first = next(stretches)
+        kept = _kept(manifest.contract, first.rows.schema.names, keep)
+        with writing(output, manifest.signature, kept, marks=invalid == "mark") as writer:
+            for answer in _in_order(chain([first], stretches), models, invalid):
+                count = answer.stretch.rows.num_rows
+                scored = Scored(
+                    ids=make_ids(ids, count),
+                    rows=answer.stretch.rows,
+                    values=answer.prediction.values,
+                    scores=answer.prediction.scores,
+                    problems=answer.problems,
+                )
+                writer.write(scored)
+                if deliver is not None:
+                    deliver(scored)
+                rows, marked = rows + count, marked + len(answer.problems)
+                if progress is not None:
+                    progress(rows)
     return Report(
         model=manifest.name,
         files=tuple(map(str, files)),
@@ -124,12 +125,16 @@ def _same(path: Path, output: Path) -> bool:
     return output.exists() and path.samefile(output)
 
 
-def _open(bundle: Path, trust: Trust, threads: int) -> list[Model]:
-    """Open a model for each thread; an original is the user's code, and is asked by one."""
-    first = open_model(bundle, trust=trust)
-    if isinstance(first, OriginalModel):
-        return [first]
-    return [first, *(OnnxModel(bundle, verify=False) for _ in range(threads - 1))]
+def _open(
+    opened: ExitStack, bundle: Path, surroundings: Surroundings, threads: int, clock: Clock
+) -> list[Answering]:
+    """Open a model for each thread; one without a twin has a process for each."""
+    limits = msgspec.structs.replace(surroundings.limits, processes=threads)
+    here = msgspec.structs.replace(surroundings, limits=limits)
+    first = opened.enter_context(answering(bundle, here, clock=clock))
+    if isinstance(first, OnnxModel):
+        return [first, *(OnnxModel(bundle, verify=False) for _ in range(threads - 1))]
+    return [first] * threads
 
 
 def _kept(contract: Contract, names: Sequence[str], keep: Keep) -> tuple[str, ...]:
@@ -140,10 +145,10 @@ def _kept(contract: Contract, names: Sequence[str], keep: Keep) -> tuple[str, ..
 
 
 def _in_order(
-    stretches: Iterable[Stretch], models: Sequence[Model], invalid: Invalid
+    stretches: Iterable[Stretch], models: Sequence[Answering], invalid: Invalid
 ) -> Iterator[_Answer]:
     """Answer in parallel and hand the answers out in the order of the rows."""
-    idle: SimpleQueue[Model] = SimpleQueue()
+    idle: SimpleQueue[Answering] = SimpleQueue()
     for model in models:
         idle.put(model)
 
@@ -168,7 +173,7 @@ def _in_order(
                 future.cancel()
 
 
-def _answer(model: Model, stretch: Stretch, invalid: Invalid) -> _Answer:
+def _answer(model: Answering, stretch: Stretch, invalid: Invalid) -> _Answer:
     if stretch.rows.num_rows == 0:
         return _Answer(stretch, _spread(model, stretch.rows, []), {})
     try:
@@ -191,7 +196,7 @@ def _columns(signature: Signature, rows: pa.RecordBatch) -> dict[str, Values]:
 
 
 def _problems(
-    model: Model, rows: pa.RecordBatch, *, first: int = 0, most: int | None = None
+    model: Answering, rows: pa.RecordBatch, *, first: int = 0, most: int | None = None
 ) -> dict[int, str]:
     """Find the rows that do not fit by halving; returns what is wrong by row."""
     try:
@@ -208,7 +213,7 @@ def _problems(
     return found
 
 
-def _spread(model: Model, rows: pa.RecordBatch, good: list[int]) -> Prediction:
+def _spread(model: Answering, rows: pa.RecordBatch, good: list[int]) -> Prediction:
     """Answer for some of the rows, and leave room for the others."""
     signature, count = model.signature, rows.num_rows
     wide = (count, len(signature.classes)) if signature.task == "multiclass" else (count,)

@@ -70,7 +70,8 @@ def export(bundle: Path, output: Path, *, signer: Signer, provenance: Provenance
     if manifest.twin is None:
         raise NoTwin(
             f"The bundle of {manifest.name!r} has no ONNX twin: {manifest.no_twin}.",
-            hint="An edge bundle needs one: nothing is unpickled at the edge.",
+            expected="a verified twin: nothing is unpickled at the edge, and no environment built",
+            hint="Serve it with `tidemill deploy`, or score files with `tidemill predict`.",
         )
     contents = {
         runner.MODEL: (bundle / manifest.twin.file).read_bytes(),

@@ -1,0 +1,1 @@
+"""Models that MLflow's client logged, made into bundles."""

@@ -1,0 +1,106 @@
+"""Models that the unmodified MLflow client registered, deployed and asked."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from .conftest import Server
+
+PACKAGES = ("mlflow-skinny", "scikit-learn", "skops", "pandas", "xgboost-cpu")
+
+
+def _client(folder: Path) -> str:
+    """Return a Python with an MLflow client; `TIDEMILL_TEST_MLFLOW` may name one."""
+    named = os.environ.get("TIDEMILL_TEST_MLFLOW")
+    if named:
+        return named
+    uv = str(Path(sys.executable).with_name("uv"))
+    python = str(folder / "bin" / "python")
+    make = [uv, "venv", "--quiet", "--python", sys.executable, str(folder)]
+    subprocess.run(make, check=True, timeout=120)
+    fill = [uv, "pip", "install", "--quiet", "--python", python, *PACKAGES]
+    filled = subprocess.run(fill, check=False, capture_output=True, text=True, timeout=600)
+    if filled.returncode != 0:
+        pytest.skip(f"MLflow's client cannot be installed here: {filled.stderr[-300:]}")
+    return python
+
+
+def _tidemill(home: Path, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "tidemill", *arguments, "--home", str(home)],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr, done.stderr
+    return done
+
+
+def _ask(serving: str, model: str, *rows: dict[str, Any]) -> list[Any]:
+    answer = httpx.post(
+        f"{serving}/invocations/{model}", json={"dataframe_records": list(rows)}, timeout=60
+    )
+    assert answer.status_code == 200, answer.text
+    found: list[Any] = answer.json()["predictions"]
+    return found
+
+
+@pytest.mark.timeout(1500)
+def test_models_that_the_client_registered_are_deployed_and_answer(tmp_path: Path) -> None:
+    client = _client(tmp_path / "client")
+    home = tmp_path / "home"
+    server = Server(home)
+    try:
+        _register(client, server.address, tmp_path)
+        serving = httpx.get(f"{server.address}/api/status", timeout=30).json()["serving"]
+
+        said = _tidemill(home, "deploy", "model:linear@1").stderr
+        assert "its ONNX twin answers" in said
+        assert _ask(serving, "linear", {"a": 3.0, "b": 0.0}, {"a": -3.0, "b": 0.0}) == [
+            "late",
+            "on time",
+        ]
+        said = _tidemill(home, "deploy", "trees@1").stderr
+        assert "its ONNX twin answers" in said
+        (tall,) = _ask(serving, "trees", {"a": 3.0, "b": 0.0})
+        assert tall > 0.5
+
+        said = _tidemill(home, "deploy", "doubled@1").stderr
+        assert "answers from processes of its own" in said
+        row = {"a": 1.5, "b": 0.0, "when": "2013-02-01T06:30:00Z"}
+        assert _ask(serving, "doubled", row) == [9.0]
+        shown = json.loads(_tidemill(home, "models", "show", "doubled@1", "--json").stdout)
+        assert shown["manifest"]["saved_as"] == "mlflow"
+        assert shown["manifest"]["signature"]["features"][2]["type"] == "datetime"
+
+        refused = _tidemill(home, "deploy", "bare@1", code=1)
+        assert "logged without a signature" in refused.stderr
+        assert "infer_signature" in refused.stderr
+    finally:
+        server.stop()
+
+
+def _register(client: str, address: str, folder: Path) -> None:
+    variables = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "GIT_PYTHON_REFRESH": "quiet"}
+    variables.pop("MLFLOW_TRACKING_URI", None)
+    program = str(Path(__file__).parent / "client_models.py")
+    done = subprocess.run(
+        [client, "-W", "ignore", program, address],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        cwd=folder,
+        env=variables,
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
