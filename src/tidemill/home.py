@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from tidemill.exchange.mlflow.importing import MlflowImport
     from tidemill.exchange.whole.exporting import Exporter
     from tidemill.exchange.whole.restoring import Restorer
+    from tidemill.loop.adoption import Adoption
     from tidemill.loop.chronicle import Chronicle
     from tidemill.loop.controller import Controller
     from tidemill.loop.incidents.service import Incidents
@@ -465,6 +466,20 @@ class Home:
         from tidemill.loop.reproduction import Reproducer
 
         return Reproducer(self.trainer, self.pipelines, self.tracking, self.registry, self.blobs)
+
+    @cached_property
+    def adoption(self) -> Adoption:
+        """What makes bundles of models that MLflow's client registered."""
+        from tidemill.loop.adoption import Adoption
+
+        return Adoption(
+            self.registry,
+            self.logged_models,
+            self.tracking,
+            self.blobs,
+            self.model_surroundings,
+            self.clock,
+        )
 
     @cached_property
     def exporter(self) -> Exporter:

@@ -23,3 +23,7 @@ class NoProject(LoopError, Usage):
 
 class TrainingUnderWay(LoopError, Conflict):
     """The model is being trained already."""
+
+
+class FilesElsewhere(LoopError, NotFound):
+    """A version's files are not kept in this home."""

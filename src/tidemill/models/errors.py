@@ -100,3 +100,7 @@ class TooBusy(ModelsError, Busy):
 
 class NoChild(ModelsError, Busy):
     """No process of the model is alive at the moment."""
+
+
+class CannotBeAdopted(ModelsError, InvalidData):
+    """The files that another program logged cannot be served as they are."""

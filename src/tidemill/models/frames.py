@@ -11,6 +11,16 @@ from numpy.typing import NDArray
 from tidemill.models.inputs import Values
 from tidemill.models.records import Signature
 
+TYPES: dict[str, Any] = {
+    "bool": pl.Boolean,
+    "int": pl.Int64,
+    "float": pl.Float64,
+    "string": pl.String,
+    "datetime": pl.Datetime("us"),
+    "date": pl.Date,
+}
+"""How Polars holds what a contract names."""
+
 
 def columns_of(frame: pl.DataFrame, signature: Signature) -> dict[str, Values]:
     """Return the features of a frame, without a Python object a value where there need be none."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tidemill.models.bundle import open_bundle
-from tidemill.models.errors import BundleDamaged
+from tidemill.models.errors import BundleDamaged, NotTrusted
 from tidemill.models.packing import FLAVORS
 from tidemill.models.protocol import Flavor, Saved, Trust
 from tidemill.models.records import Manifest
@@ -28,11 +28,18 @@ def load_original(
     Raises:
         BundleDamaged: A file is not the one that the manifest names, or there is no original.
         NotSigned: The policy demands a signature, and there is no valid one.
-        NotTrusted: Loading it would run code that the policy does not trust.
+        NotTrusted: Loading it would run code that the policy does not trust, or that belongs into
+            an environment of its own.
     """
     manifest = open_bundle(folder)
     if manifest.original is None or manifest.saved_as is None:
         raise BundleDamaged(f"The bundle of {manifest.name!r} has no original, only its twin.")
+    if manifest.saved_as == "mlflow":
+        raise NotTrusted(
+            f"The model {manifest.name!r} came through MLflow, and is loaded in processes of its"
+            " own only.",
+            hint="Serve it with: tidemill deploy MODEL@VERSION",
+        )
     if trust == "signed" and manifest.saved_as == "pickle":
         verify_bundle(folder, keys)
         trust = "own"

@@ -12,7 +12,7 @@ from tidemill.core.tasks import Task
 
 Label = bool | int | str
 Layout = Literal["grouped", "columns"]
-Form = Literal["skops", "pickle", "onnx", "native"]
+Form = Literal["skops", "pickle", "onnx", "native", "mlflow"]
 FORMAT = 1
 
 
@@ -112,7 +112,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         name: The model's name.
         flavor: The framework's plugin name.
         original: The path of the saved original, or nothing.
-        saved_as: How the original was saved; `native` is its framework's own form, without code.
+        saved_as: How the original was saved; `native` is its framework's own form, without code,
+            and `mlflow` a folder as MLflow writes it, which may hold anything.
         signature: What goes in and comes out.
         contract: What requests are held to.
         twin: The ONNX twin, or nothing.

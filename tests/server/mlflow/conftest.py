@@ -14,7 +14,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-collect_ignore = ["client_flow.py", "client_frameworks.py", "client_webhooks.py"]
+collect_ignore = [
+    "client_flow.py",
+    "client_frameworks.py",
+    "client_models.py",
+    "client_webhooks.py",
+]
 
 
 class Server:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -42,6 +43,12 @@ def register(commands: Any, common: argparse.ArgumentParser) -> None:
     stage.add_argument("--archive-others", action="store_true", help="archive those in it now")
     stage.add_argument("--reason", default="")
     stage.set_defaults(command=_stage)
+    packing = verbs.add_parser(
+        "pack", parents=[common], help="make a version ready that MLflow's client registered"
+    )
+    packing.add_argument("ref", help="NAME@VERSION")
+    packing.add_argument("--rows", type=Path, help="rows to check its ONNX twin on, as a file")
+    packing.set_defaults(command=_pack)
     approve = verbs.add_parser("approve", parents=[common], help="mark a version as ready")
     approve.add_argument("ref", help="NAME@VERSION")
     approve.add_argument("--reason", default="")
@@ -153,6 +160,17 @@ def _stage(context: Context, given: argparse.Namespace) -> int:
         )
     if not context.output.data(found):
         context.output.write(f"{found.ref} is in the stage {found.stage}")
+    return 0
+
+
+def _pack(context: Context, given: argparse.Namespace) -> int:
+    from tidemill.cli.packing import pack
+    from tidemill.sdk.session import open_session
+
+    with open_session(context.home) as session:
+        found = pack(context, session, given.ref, given.rows)
+    if not context.output.data(found):
+        context.output.write(f"{found.ref} is a bundle of flavor {found.flavor}")
     return 0
 
 

@@ -77,9 +77,21 @@ def _shares(text: str) -> str:
     return text
 
 
+def _ready(context: Context, ref: str) -> None:
+    """Pack a version that MLflow's client registered, before any traffic is sent to it."""
+    from tidemill.cli.packing import pack
+    from tidemill.sdk.session import open_session
+
+    with open_session(context.home) as session:
+        if session.ask("version", ref=ref).bundle is None:
+            pack(context, session, ref, None)
+
+
 def _deploy(context: Context, given: argparse.Namespace) -> int:
     from tidemill.sdk.traffic import change
 
+    if "@" in given.ref and not given.dry_run:
+        _ready(context, given.ref)
     return _done(
         context,
         change(

@@ -7,6 +7,7 @@ when this one does.
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
 import shutil
@@ -24,7 +25,7 @@ from numpy.typing import NDArray
 
 from tidemill.models.errors import ChildEnded, ModelNotLoaded, ModelRaised, TooSlow
 from tidemill.models.inputs import MISSING_TEXT
-from tidemill.models.records import Manifest
+from tidemill.models.records import Label, Manifest
 from tidemill.models.runtime import runner
 from tidemill.models.runtime.limits import Limits
 
@@ -141,9 +142,10 @@ class Child:
         self.kill()
 
     def _load(self, folder: Path, manifest: Manifest) -> None:
-        head = _told(folder, manifest, self._limits)
+        head = told_of(folder, manifest, self._limits)
         try:
             said, _ = self._ask(head, memoryview(b""), self._limits.start_seconds, "load")
+            self.classes: tuple[Label, ...] | None = _classes(said)
         except (ChildEnded, TooSlow) as error:
             self.kill()
             raise ModelNotLoaded(
@@ -193,11 +195,19 @@ class Child:
         shutil.rmtree(self._scratch, ignore_errors=True)
 
 
-def _told(folder: Path, manifest: Manifest, limits: Limits) -> dict[str, Any]:
+def _classes(said: dict[str, Any]) -> tuple[Label, ...] | None:
+    found = said.get("classes")
+    return None if found is None else tuple(found)
+
+
+def told_of(folder: Path, manifest: Manifest, limits: Limits) -> dict[str, Any]:
+    """Return what a process is told of the model that it is to load."""
     from tidemill.models.flavors.sklearn import TRUSTED
 
     signature = manifest.signature
+    adopted = folder / "adopted.json"
     return {
+        "adopted": json.loads(adopted.read_bytes()) if manifest.saved_as == "mlflow" else None,
         "folder": str(folder.absolute()),
         "flavor": manifest.flavor,
         "file": manifest.original,

@@ -113,11 +113,12 @@ def check_trust(
     """
     if manifest.original is None or manifest.saved_as is None:
         raise BundleDamaged(f"The bundle of {manifest.name!r} has neither a twin nor an original.")
-    if manifest.saved_as != "pickle":
+    if manifest.saved_as not in {"pickle", "mlflow"}:
         return
     if trust == "never":
         raise NotTrusted(
-            f"The model {manifest.name!r} is a pickle, and loading it would run its author's code.",
+            f"The model {manifest.name!r} is a pickle, or may be, and loading it would run its "
+            "author's code.",
             expected='trust = "own" in the policy, or "signed" and a signature',
             hint="A model with an ONNX twin needs no trust.",
         )

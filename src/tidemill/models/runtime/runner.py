@@ -87,6 +87,7 @@ class Told:
         self.task: str = head["task"]
         self.classes: int = head["classes"]
         self.features: list[tuple[str, str]] = [(n, t) for n, t in head["features"]]
+        self.adopted: dict[str, Any] = head["adopted"] or {}
         self.trusted: list[str] = head["trusted"]
         self.cpu_seconds: float = head["cpu_seconds"]
 
@@ -215,6 +216,90 @@ class Catboost:
         return model.predict(asked, prediction_type=kind) if kind else model.predict(asked)
 
 
+class Mlflow:
+    """A model in a folder as MLflow writes it: loaded by its own library, or else by MLflow."""
+
+    def load(self, told: Told) -> Any:
+        how, folder = told.adopted, told.path.parent
+        if how["code"] is not None:
+            sys.path.insert(0, str(folder / how["code"]))
+        if how["kind"] == "pyfunc":
+            import mlflow.pyfunc
+
+            return mlflow.pyfunc.load_model(str(folder))
+        path = folder / how["file"]
+        if how["format"] == "skops":
+            import skops.io
+
+            named = skops.io.get_untrusted_types(file=path)
+            return skops.io.load(path, trusted=sorted({*how["trusted"], *told.trusted, *named}))
+        if how["kind"] == "xgboost" and how["format"] in {"ubj", "json", "xgb"}:
+            import xgboost
+
+            model = getattr(xgboost, how["class_name"] or "Booster")()
+            model.load_model(path)
+            return model
+        if how["kind"] == "lightgbm" and how["class_name"] == "Booster":
+            import lightgbm
+
+            return lightgbm.Booster(model_file=str(path))
+        return _unpickled(path)
+
+    def frame(self, told: Told, columns: dict[str, Any]) -> Any:
+        """Return rows as MLflow hands them over: a pandas table, or an array."""
+        types = told.adopted["types"]
+        if told.adopted["tensor"]:
+            return np.column_stack([columns[n] for n, _ in told.features]).astype(types[0])
+        import pandas as pd
+
+        made = {}
+        for (name, kind), wanted in zip(told.features, types, strict=True):
+            made[name] = _pandas(pd, columns[name], kind, wanted)
+        return pd.DataFrame(made)
+
+    def classes(self, model: Any, told: Told) -> list[Any] | None:
+        """Return a classifier's labels as plain values, or nothing for a regression."""
+        named = told.adopted["classes"] or getattr(model, "classes_", None)
+        if named is None or not len(named):
+            return None
+        return [c.item() if hasattr(c, "item") else c for c in named]
+
+    def answer(self, model: Any, rows: Any, told: Told) -> Any:
+        labels = self.classes(model, told)
+        if labels is None or told.task == "regression":
+            return np.asarray(_ask(model, rows, "predict"), dtype=np.float64)
+        if hasattr(model, "predict_proba"):
+            return model.predict_proba(rows)
+        said = np.asarray(_ask(model, rows, "predict"))
+        if said.ndim == 2 and said.shape[1] == len(labels):
+            return said
+        flat = said.reshape(-1)
+        if len(labels) == 2 and flat.dtype.kind == "f":
+            return flat
+        return np.array([[float(one == label) for label in labels] for one in flat.tolist()])
+
+
+def _ask(model: Any, rows: Any, verb: str) -> Any:
+    if type(model).__module__.partition(".")[0] == "xgboost" and type(model).__name__ == "Booster":
+        import xgboost
+
+        rows = xgboost.DMatrix(rows)
+    return getattr(model, verb)(rows)
+
+
+def _pandas(pd: Any, values: Any, kind: str, wanted: str) -> Any:
+    if kind == "string":
+        return pd.Series(values, dtype=object)
+    missing = np.isnan(values)
+    if kind == "datetime":
+        moments = np.where(missing, 0, values).astype("int64").astype("datetime64[us]")
+        moments[missing] = np.datetime64("NaT")
+        return pd.Series(moments).astype(wanted)
+    if kind in {"int", "bool"} and missing.any():
+        return pd.Series(values)  # as pandas itself has whole numbers with gaps
+    return pd.Series(values.astype(wanted))
+
+
 class Foreign:
     """A flavor that a plugin brings: it comes with Tidemill in the model's environment."""
 
@@ -241,6 +326,13 @@ FLAVORS: dict[str, Any] = {
 }
 
 
+MLFLOW = Mlflow()
+
+
+def _flavor(told: Told) -> Any:
+    return MLFLOW if told.form == "mlflow" else FLAVORS.get(told.flavor) or Foreign()
+
+
 def _unpickled(path: Path) -> Any:
     import cloudpickle
 
@@ -254,8 +346,9 @@ def answers_of(told: Told, model: Any, columns: dict[str, Any]) -> np.ndarray[An
         ValueError: It answers with something else.
     """
     count = len(next(iter(columns.values())))
-    flavor = FLAVORS.get(told.flavor) or Foreign()
-    said = np.asarray(flavor.answer(model, polars_frame(told, columns), told), dtype=np.float64)
+    flavor = _flavor(told)
+    rows = MLFLOW.frame(told, columns) if flavor is MLFLOW else polars_frame(told, columns)
+    said = np.asarray(flavor.answer(model, rows, told), dtype=np.float64)
     if told.task == "regression":
         said = said.reshape(-1)
     elif said.ndim == 1:
@@ -305,12 +398,13 @@ class Server:
     def _do(self, head: dict[str, Any], body: bytearray) -> tuple[dict[str, Any], memoryview]:
         if self._told is None:
             told = Told(head)
-            polars_frame(
-                told, columns_of(told, {"rows": 0, "texts": [[]] * told.texts}, bytearray())
-            )
-            self._model = (FLAVORS.get(told.flavor) or Foreign()).load(told)
+            nothing = columns_of(told, {"rows": 0, "texts": [[]] * told.texts}, bytearray())
+            flavor = _flavor(told)
+            _ = MLFLOW.frame(told, nothing) if flavor is MLFLOW else polars_frame(told, nothing)
+            self._model = flavor.load(told)
             self._told = told
-            return {"pid": os.getpid()}, memoryview(b"")
+            classes = flavor.classes(self._model, told) if flavor is MLFLOW else None
+            return {"pid": os.getpid(), "classes": classes}, memoryview(b"")
         _allow_cpu(self._told.cpu_seconds)
         answers = answers_of(self._told, self._model, columns_of(self._told, head, body))
         return {"shape": list(answers.shape)}, answers.data.cast("B")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import msgspec
@@ -84,6 +85,18 @@ class Models(Subject):
                 ),
             ),
             f"check {model}",
+        )
+
+    @changes
+    def pack(self, ref: str, rows: str | None = None) -> Job:
+        """Give a version that was only logged files its bundle; runs on in the background."""
+        version = self._version(ref)
+        file = None if rows is None else Path(rows)
+        return self._jobs.start(
+            lambda job: setattr(
+                job, "version", self._home.adoption.pack(version, actor=USER, rows=file)
+            ),
+            f"pack {version.ref}",
         )
 
     @changes

@@ -11,7 +11,7 @@ from tidemill.loop.records import Decision, Intention, Reproduction
 from tidemill.monitoring.alerts.records import Alert
 from tidemill.monitoring.records import Finding, WindowReport
 from tidemill.pipelines.records import PipelineRun
-from tidemill.registry.records import Model
+from tidemill.registry.records import Model, ModelVersion
 from tidemill.serving.differences import Backtest
 from tidemill.serving.evidence import Look, ShadowReport
 from tidemill.serving.records import Deployment, Part, Rollout
@@ -75,6 +75,7 @@ class Job(msgspec.Struct, kw_only=True):
         reproduction: What came of making a run again.
         reclaimed: What was erased and given back.
         backtest: What a candidate would have said instead.
+        version: The model version that was packed.
         error: What went wrong.
         code: The error's code.
     """
@@ -86,6 +87,7 @@ class Job(msgspec.Struct, kw_only=True):
     reproduction: Reproduction | None = None
     reclaimed: Reclaimed | None = None
     backtest: Backtest | None = None
+    version: ModelVersion | None = None
     error: str | None = None
     code: str | None = None
 

@@ -81,9 +81,18 @@ def get_tree(store: BlobStore, digest: str, into: Path) -> None:
         BlobNotFound: There is no such folder, or a file of it is missing.
         UnsafeName: A file would lie outside the folder.
     """
-    if into.exists():
-        return
-    entries = read_tree(store, digest)
+    if not into.exists():
+        write_tree(store, read_tree(store, digest), into)
+
+
+def write_tree(store: BlobStore, entries: list[TreeEntry], into: Path) -> None:
+    """Write files out as a new folder, whole or not at all.
+
+    Raises:
+        BlobNotFound: One of them is missing.
+        UnsafeName: One would lie outside the folder.
+    """
+    check_names(entry.path for entry in entries)
     into.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix=f"{into.name}.", suffix=".part", dir=into.parent))
     try:
