@@ -68,6 +68,7 @@ def _rehearsed(
         bundles,
         _requests(bundle, holdout, recorded),
         clock=SystemClock(),
+        environments=_environments(recipe),
         limits=_limits(rules),
     )
     _keep("rehearsal.json", found)
@@ -118,6 +119,10 @@ def _judged(
     return reports
 
 
+def _environments(recipe: Recipe) -> Path | None:
+    return None if recipe.environments is None else Path(recipe.environments)
+
+
 def _replayed(recipe: Recipe, bundle: Path, recorded: pl.DataFrame | None) -> list[RuleReport]:
     policy = recipe.policy.backtest
     if policy is None:
@@ -130,7 +135,7 @@ def _replayed(recipe: Recipe, bundle: Path, recorded: pl.DataFrame | None) -> li
                 metric="backtest", rule="min", passed=True, candidate=float(rows), sentence=said
             )
         ]
-    with Sandbox(bundle, clock=SystemClock()) as sandbox:
+    with Sandbox(bundle, clock=SystemClock(), environments=_environments(recipe)) as sandbox:
         found = backtest(
             recorded,
             sandbox,

@@ -58,6 +58,7 @@ class Backtests(Subject):
         if not columns and policy is not None:
             columns = policy.monitor.segments
         bundle = self._home.unpack(version.packed)
+        environments = self._home.environments_folder
 
         def work(job: Job) -> None:
             job.show("read")
@@ -68,7 +69,8 @@ class Backtests(Subject):
                     hint="Choose another one with --since and --until.",
                 )
             job.show("replay")
-            with Sandbox(bundle, clock=SystemClock()) as sandbox:
+            self._home.prepare(version.model, version.packed)
+            with Sandbox(bundle, clock=SystemClock(), environments=environments) as sandbox:
                 job.backtest = backtest(
                     rows,
                     sandbox,
