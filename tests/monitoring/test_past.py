@@ -278,3 +278,49 @@ def test_estimates_are_held_against_what_labels_told(street: Street) -> None:
     assert errors["log_loss"].within >= 0.9
     assert abs(errors["log_loss"].bias) <= errors["log_loss"].mean_absolute < 0.1
     assert street.monitor.estimates("nobody").checks == ()
+
+
+def test_labels_of_long_ago_change_what_is_told_of_their_window(street: Street) -> None:
+    rows = rides(np.random.default_rng(1), 4, rows=40, start=LIVE)
+    ids = street.box.answer(rows)
+    street.days(4, 40)
+    street.judge(LIVE + 46 * DAY)
+    with street.db.read() as connection:
+        oldest = store.first_time(connection, "taxis")
+    assert oldest is not None
+    assert oldest > micros(LIVE + 30 * DAY)
+    assert street.tell(0, 4).labelled == 0
+    half = len(ids) // 2
+    truth = rows["truth"].to_list()
+    street.box.label(ids[:half], truth[:half], LIVE + 46 * DAY)
+    street.box.label(ids[half:], truth[half:], LIVE + 46 * DAY, by="key")
+    street.judge(LIVE + 46 * DAY)
+    told = street.tell(0, 4)
+    assert (told.predictions, told.labelled) == (160, 160)
+    expected = metrics_of_rows(SIGNATURES["binary"], rows.rename({"truth": "label"}), ("log_loss",))
+    assert told.realised["log_loss"] == pytest.approx(expected["log_loss"], abs=1e-9)
+    kept = [w for w in street.monitor.windows("taxis") if w.since < LIVE + 4 * DAY]
+    assert [w.coverage for w in kept] == [1.0, 1.0]
+    assert all("log_loss" in w.realised for w in kept)
+    street.box.label(ids, (~rows["truth"]).to_list(), LIVE + 47 * DAY)
+    street.judge(LIVE + 47 * DAY)
+    again = street.tell(0, 4)
+    assert again.labelled == 160
+    assert again.realised["log_loss"] > expected["log_loss"] + 0.1
+    assert street.tell(4, 44).predictions == 40 * 40
+
+
+def test_labels_of_long_ago_reach_blocks_that_were_joined(
+    street: Street, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "MOST_BLOCKS", 6)
+    rows = rides(np.random.default_rng(1), 4, rows=40, start=LIVE)
+    ids = street.box.answer(rows)
+    street.days(4, 40)
+    street.judge(LIVE + 46 * DAY)
+    before = street.tell(0, 44)
+    street.box.label(ids, rows["truth"].to_list(), LIVE + 46 * DAY)
+    street.judge(LIVE + 46 * DAY)
+    after = street.tell(0, 44)
+    assert after.predictions == before.predictions == 44 * 40
+    assert after.labelled == before.labelled + 160

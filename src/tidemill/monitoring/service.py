@@ -6,12 +6,13 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import polars as pl
 from sqlalchemy import Connection
 
-from tidemill.core.clock import Clock, micros
+from tidemill.core.clock import Clock, from_micros, micros
 from tidemill.core.findings import FindingKind
 from tidemill.core.policy import MonitorPolicy
 from tidemill.core.references import Ref
@@ -38,16 +39,20 @@ from tidemill.monitoring.state import (
     SHADOW,
     BlockState,
     decoded,
+    renewed,
     seen_blocks,
 )
 from tidemill.monitoring.trust import WINDOWS
 from tidemill.predictions.reader import read_labels, read_predictions
+from tidemill.predictions.stretches import read_stretch, times_of
 from tidemill.storage.db.engine import Database
 
 ACTOR = "monitoring"
 KEPT_WINDOWS = 4
 LONG_AGO = 400 * 86_400 * 1_000_000
 """What is dated earlier, in microseconds before now, was dated by a clock that is wrong."""
+STRAGGLING = 60 * 1_000_000
+"""By how much later than another label one may be read that arrived before it, in microseconds."""
 MOST_BLOCKS = 1000
 """How many blocks of time are kept apart beyond the last windows; older ones are joined."""
 Sources = Callable[[str, int], Source | None]
@@ -139,6 +144,7 @@ class Monitor:
         """
         found = self._listening.listen(endpoint, model, version, policy.silence)
         found += self._revise(endpoint, model, policy, metrics)
+        found += self._revise_past(endpoint, model, policy, metrics)
         while (due := self._due(endpoint, policy)) is not None:
             found += self._judge(endpoint, model, version, policy, metrics, *due)
         return found
@@ -332,6 +338,63 @@ class Monitor:
             found += new
         return found
 
+    def _revise_past(
+        self, endpoint: str, model: str, policy: MonitorPolicy, metrics: Sequence[str]
+    ) -> list[Finding]:
+        """Judge again windows of long ago to which labels came, from the log where it has them."""
+        with self._db.read() as connection:
+            progress = store.read_progress(connection, endpoint)
+            waiting = store.waiting_since(connection, endpoint, progress.searched - STRAGGLING)
+            oldest = store.first_time(connection, endpoint)
+        newest = max((e.arrived for e in waiting), default=-1)
+        settled = micros(self._clock.now()) > progress.searched + 2 * STRAGGLING
+        if not waiting or oldest is None or (newest <= progress.searched and settled):
+            return []
+        ids = {e.name for e in waiting if e.by == "id"}
+        keys = {e.name for e in waiting if e.by == "key"}
+        times = times_of(self._predictions, endpoint, ids, keys)
+        past = [t for t in times if micros(t) < oldest]
+        found: list[Finding] = []
+        for known in self.windows(endpoint) if past else ():
+            if known.model == model and any(known.since <= t < known.until for t in past):
+                found += self._judge_again(known, policy, metrics)
+        after = msgspec.structs.replace(progress, searched=newest)
+        self._db.write(lambda connection: store.set_progress(connection, endpoint, after))
+        return found
+
+    def _judge_again(
+        self, known: WindowReport, policy: MonitorPolicy, metrics: Sequence[str]
+    ) -> list[Finding]:
+        """Judge a window from the log, unless that has lost some of its predictions since."""
+        since, until = micros(known.since), micros(known.until)
+        with self._db.read() as connection:
+            before = store.read_states(connection, known.endpoint, known.model, since, until)
+        begin = min([since, *(s.since for s in before)])
+        end = max([until, *(s.until for s in before)])
+        raw = self._from_log(known.endpoint, begin, end)
+        rows = [r for r in raw if since <= r[store.TIME_PLACE] < until]
+        report, findings, _ = self._look(
+            known.endpoint, known.model, known.version, policy, metrics, since, until, rows
+        )
+        if report.predictions < known.predictions:
+            return []
+        frame = store.framed(raw)
+        frame = frame.with_columns(blocks_of(frame["time"], policy.block))
+        fresh = self._looker.states(known.model, frame, policy)
+        states = renewed(before, fresh)
+        new = [f for f in findings if f.kind not in known.found]
+        told = (*known.found, *(f.kind for f in new))
+        write = partial(
+            self._write, report=_with(report, told), findings=new, states=states, clear=()
+        )
+        self._db.write(write)
+        return new
+
+    def _from_log(self, endpoint: str, since: int, until: int) -> list[list[Any]]:
+        rows = read_stretch(self._predictions, endpoint, from_micros(since), from_micros(until))
+        labels, _ = read_labels(self._predictions, endpoint)
+        return store.raw_of(endpoint, rows, labels)
+
     def _look(
         self,
         endpoint: str,
@@ -341,6 +404,7 @@ class Monitor:
         metrics: Sequence[str],
         since: int,
         until: int,
+        rows: list[list[Any]] | None = None,
     ) -> tuple[WindowReport, list[Finding], list[BlockState]]:
         reach = max(LONGER) - 1
         with self._db.read() as connection:
@@ -350,7 +414,8 @@ class Monitor:
             rhythmic = arrivals.rhythmic(connection, endpoint, self._clock.now())
             begun = store.first_block(connection, endpoint, model, version)
             reports = store.read_windows(connection, endpoint, None, 2 * WINDOWS)
-            rows = store.read_raw(connection, endpoint, since, until)
+            if rows is None:
+                rows = store.read_raw(connection, endpoint, since, until)
         before = [r for r in reports if micros(r.since) < since]
         task = Task(
             endpoint=endpoint,

@@ -211,6 +211,31 @@ def seen_blocks(states: Sequence[BlockState], version: int) -> list[BlockState]:
     return [blocks[since] for since in sorted(blocks)]
 
 
+def renewed(before: Sequence[BlockState], fresh: Sequence[BlockState]) -> list[BlockState]:
+    """Return kept states made again from the states of single blocks, joined as they were.
+
+    A state of which not all predictions are there any more is left out: it stays as it is.
+
+    Args:
+        before: The states as they are kept.
+        fresh: Of all blocks that these are made of.
+    """
+    found = []
+    for old in before:
+        parts = [
+            s
+            for s in fresh
+            if (s.version, s.role) == (old.version, old.role)
+            and old.since <= s.since
+            and s.until <= old.until
+        ]
+        if not parts or sum(p.predictions for p in parts) < old.predictions:
+            continue
+        whole = reduce(BlockState.joined, parts)
+        found.append(msgspec.structs.replace(whole, since=old.since, until=old.until))
+    return found
+
+
 def counts_of(states: Sequence[BlockState], live: Live) -> dict[str, BlockCounts]:
     """Return each feature's counts by block, on the scale of the version's reference."""
     found = {}

@@ -52,12 +52,15 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
         labels: What was read of the labels.
         judged: Up to where windows are judged, in microseconds since 1970.
         silent: Whether the newest window had no prediction; the next begins with the next one.
+        searched: Up to which arrival waiting labels were looked for in the log, in microseconds
+            since 1970.
     """
 
     predictions: Cursor = Cursor()
     labels: Cursor = Cursor()
     judged: int | None = None
     silent: bool = False
+    searched: int = -1
 
 
 state = Table(
@@ -114,6 +117,8 @@ blocks = Table(
 TABLES = (state, rows, pending, windows, blocks, standing, health, hours)
 """All tables of the room; some stand beside what they are for."""
 _PLAIN = ("id", "time", "key", "version", "role", "status", "latency_us", "weight")
+TIME_PLACE = _PLAIN.index("time")
+"""Where the time stands in a prediction as it is kept."""
 VERSION_PLACE = _PLAIN.index("version")
 """Where the version stands in a prediction as it is kept."""
 _TYPES: dict[str, Any] = {
@@ -197,6 +202,30 @@ def take_in(
     _set_labels(connection, endpoint, waiting)
     _set_labels(connection, endpoint, labels)
     _wait(connection, endpoint, labels, make)
+
+
+def waiting_since(connection: Connection, endpoint: str, arrived: int) -> list[LabelEntry]:
+    """Return the labels without a prediction that arrived after a moment."""
+    query = select(pending).where(pending.c.endpoint == endpoint, pending.c.arrived > arrived)
+    return [LabelEntry(r.by, r.name, r.label, r.arrived) for r in connection.execute(query)]
+
+
+def raw_of(endpoint: str, predictions: pl.DataFrame, labels: pl.DataFrame) -> list[list[Any]]:
+    """Return predictions and labels of the log as `read_raw` would, had they been kept.
+
+    Args:
+        endpoint: Whose.
+        predictions: As `read_predictions` returns them.
+        labels: As `read_labels` does; the last to arrive wins.
+    """
+    named = {(e.by, e.name): e for e in label_entries(labels)}
+    raw = []
+    for row in prepared(endpoint, predictions):
+        known = [named[k] for k in (("id", row["id"]), ("key", row["key"])) if k in named]
+        label = max(known, key=lambda e: e.arrived, default=None)
+        arrived, said = (None, None) if label is None else (label.arrived, label.label)
+        raw.append([*(row[n] for n in _PLAIN), arrived, said, row["answer"]])
+    return raw
 
 
 def _waiting(

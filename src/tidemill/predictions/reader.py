@@ -83,8 +83,13 @@ def read_predictions(
         list; regression: null), and `feature.NAME` for every feature.
     """
     found, cursor = _since(root, endpoint, "predictions", cursor)
+    return shaped(found), cursor
+
+
+def shaped(found: pl.DataFrame) -> pl.DataFrame:
+    """Return the log's rows in the columns of `read_predictions`, oldest first."""
     if found.is_empty():
-        return pl.DataFrame(schema=_TYPES), cursor
+        return pl.DataFrame(schema=_TYPES)
     many = "scores" if found["scores"].null_count() < found.height else "score"
     found = found.sort("time", "id", maintain_order=True)
     features = sorted(c for c in found.columns if c.startswith(FEATURE))
@@ -92,7 +97,7 @@ def read_predictions(
         pl.col("time").dt.epoch("us"),
         score=pl.col(many) if found[many].null_count() < found.height else pl.lit(None),
     )
-    return found.select(*META, *features), cursor
+    return found.select(*META, *features)
 
 
 def read_labels(
@@ -171,7 +176,7 @@ def hot(root: Path, endpoint: str, kind: Kind, offsets: dict[str, int]) -> pl.Da
                 yield found
 
     table = table_of(root, endpoint, kind, placed(), dict(progress.types))
-    return None if table is None else _framed(table)
+    return None if table is None else framed(table)
 
 
 def _since(
@@ -199,7 +204,7 @@ def _unread(path: Path, offsets: dict[str, int]) -> pl.DataFrame:
     read = {name: at for name, at in offsets.items() if name in sizes}
     if read and all(read.get(name, 0) >= size for name, size in sizes.items()):
         return pl.DataFrame()
-    frame = _framed(pq.read_table(path))
+    frame = framed(pq.read_table(path))
     if not read:
         return frame
     known = pl.DataFrame(
@@ -225,7 +230,8 @@ def _no_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _framed(table: pa.Table) -> pl.DataFrame:
+def framed(table: pa.Table) -> pl.DataFrame:
+    """Return an Arrow table as a frame."""
     frame = pl.from_arrow(table)
     assert isinstance(frame, pl.DataFrame)
     return frame
