@@ -135,6 +135,7 @@ def _window(context: Context, given: argparse.Namespace) -> int:
             for n in known
         ]
         context.output.table(("metric", "realised", "95% interval", "estimated"), rows)
+        _apart(context, found)
         moved = sorted(found.columns, key=lambda c: -c.effect)
         drift = [(c.column, c.drifted, c.effect, c.reference, c.current) for c in moved]
         context.output.table(("column", "drifted", "effect", "usual", "now"), drift)
@@ -166,6 +167,24 @@ def _report(context: Context, given: argparse.Namespace) -> int:
     if not context.output.data({"report": str(path)}):
         context.output.write(str(path))
     return 0
+
+
+def _apart(context: Context, found: Any) -> None:
+    """Print quality by version and role, and by segment, where there is more than one."""
+    if len(found.versions) > 1:
+        rows = [
+            (v.version, v.role, v.predictions, v.errors, f"{v.coverage:.0%}", v.metrics)
+            for v in found.versions
+        ]
+        names = ("version", "role", "predictions", "errors", "labelled", "realised")
+        context.output.table(names, rows)
+    if found.segments:
+        rows = [
+            (s.column, s.value, s.predictions, f"{s.coverage:.0%}", s.metrics, s.reference)
+            for s in found.segments
+        ]
+        names = ("segment", "value", "predictions", "labelled", "realised", "usual")
+        context.output.table(names, rows)
 
 
 def _estimates(context: Context, given: argparse.Namespace) -> int:
