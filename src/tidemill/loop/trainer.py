@@ -40,7 +40,6 @@ from tidemill.pipelines.training import (
     Check,
     Recipe,
     candidate_pipeline,
-    check_nothing,
     model_pipeline,
     reproduction_pipeline,
 )
@@ -410,5 +409,5 @@ class Trainer:
         return self.project
 
 
-def _check_of(recipe: Recipe) -> Check:
-    return check_candidate if needed(recipe) else check_nothing
+def _check_of(recipe: Recipe) -> Check | None:
+    return check_candidate if needed(recipe) else None

@@ -210,12 +210,6 @@ def evaluate_candidate(recipe: Recipe, bundle: Path, holdout: pl.DataFrame) -> E
     return evaluation
 
 
-@step
-def check_nothing(recipe: Recipe, bundle: Path, holdout: pl.DataFrame) -> Checks:
-    """Check nothing: a model that is only made again goes nowhere."""
-    return Checks()
-
-
 @step(cache=False)
 def judge_candidate(
     recipe: Recipe, bundle: Path, holdout: pl.DataFrame, evaluation: Evaluation, checks: Checks
@@ -266,7 +260,7 @@ Check = Callable[[Recipe, Path, pl.DataFrame], Checks]
 def model_pipeline(
     recipe: Recipe,
     *,
-    check: Check,
+    check: Check | None,
     decide: Callable[[GateReport], GateReport],
     register: Callable[[Path, Evaluation], str],
     roll_out: Callable[[str], str],
@@ -275,7 +269,8 @@ def model_pipeline(
 
     Args:
         recipe: What to make.
-        check: Holds a candidate against what needs more than held-out rows; a step.
+        check: Holds a candidate against what needs more than held-out rows; a step. Nothing where
+            the policy asks for no such thing.
         decide: Writes the verdict down, and raises `GateFailed` where it is no.
         register: Takes the bundle in, and returns the new version's reference.
         roll_out: Starts the rollout of a version, and says what it did.
@@ -284,7 +279,7 @@ def model_pipeline(
 
     def make(recipe: Recipe) -> None:
         bundle, holdout, rows, evaluation = _candidate(recipe)
-        checks = check(recipe, bundle, holdout)
+        checks = _checked(check, recipe, bundle, holdout)
         verdict = record(decide)(judge_candidate(recipe, bundle, holdout, evaluation, checks))
         if recipe.refits:
             bundle = refit(recipe, verdict, bundle, rows, holdout)
@@ -294,12 +289,13 @@ def model_pipeline(
     return Pipeline(make, f"train {recipe.model}").graph(recipe)
 
 
-def candidate_pipeline(recipe: Recipe, *, check: Check) -> list[Node]:
+def candidate_pipeline(recipe: Recipe, *, check: Check | None) -> list[Node]:
     """Return the graph that makes and judges a model and stops there: what CI runs."""
 
     def make(recipe: Recipe) -> None:
         bundle, holdout, _, evaluation = _candidate(recipe)
-        judge_candidate(recipe, bundle, holdout, evaluation, check(recipe, bundle, holdout))
+        checks = _checked(check, recipe, bundle, holdout)
+        judge_candidate(recipe, bundle, holdout, evaluation, checks)
 
     return Pipeline(make, f"check {recipe.model}").graph(recipe)
 
@@ -309,8 +305,8 @@ def reproduction_pipeline(recipe: Recipe) -> list[Node]:
 
     def make(recipe: Recipe) -> None:
         bundle, holdout, rows, evaluation = _candidate(recipe)
-        checks = check_nothing(recipe, bundle, holdout)
-        verdict = judge_candidate(recipe, bundle, holdout, evaluation, checks)
+        # A model that is only made again goes nowhere: there is nothing to rehearse.
+        verdict = judge_candidate(recipe, bundle, holdout, evaluation, Checks())
         if recipe.refits:
             refit(recipe, verdict, bundle, rows, holdout)
 
@@ -323,6 +319,10 @@ def _candidate(recipe: Recipe) -> tuple[Any, Any, Any, Any]:
     rows, holdout = parts[0], parts[1]
     bundle = package(recipe, train(recipe, rows), rows, holdout)
     return bundle, holdout, rows, evaluate_candidate(recipe, bundle, holdout)
+
+
+def _checked(check: Check | None, recipe: Recipe, bundle: Any, holdout: Any) -> Any:
+    return Checks() if check is None else check(recipe, bundle, holdout)
 
 
 def _after(register: Callable[[Path, Evaluation], str]) -> Callable[..., str]:
