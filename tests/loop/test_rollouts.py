@@ -137,7 +137,8 @@ def test_a_candidate_that_no_worker_can_load_is_rolled_back(
     version = register(served.home, "contrary")
     folder = served.home.unpack(version.packed)
     (folder / "model.onnx").chmod(0o600)
-    (folder / "model.onnx").write_bytes(b"damaged")
+    size = (folder / "model.onnx").stat().st_size
+    (folder / "model.onnx").write_bytes(bytes(size))
     served.operations.deploy("model:m@2", percent=50)
     served.taken()
     states = served.supervisor.states()
@@ -194,6 +195,22 @@ def test_a_shadow_is_compared_and_the_comparison_kept(served: Served, register: 
     assert len(facts(served.home, "shadow.compared")) == 1
     served.operations.shadow("model:m@2", on=False)
     assert served.home.shadow_reports.of("m") == [report]
+
+
+def test_an_answer_of_a_split_is_traced_to_who_divided_the_traffic(
+    served: Served, register: Register
+) -> None:
+    register(served.home, "contrary")
+    served.operations.split("m", "1=50,2=50")
+    served.taken()
+    answers = served.ask(20)
+    served.flush()
+    links = [served.operations.trace(answer["ids"][0]).links for answer in answers]
+    seen = {found[2].reference for found in links}
+    assert seen == {"model:m@1", "model:m@2"}
+    assert {found[1].facts["reason"] for found in links} == {
+        "The traffic was divided by hand: 1=50,2=50."
+    }
 
 
 def test_what_is_changed_by_hand_is_said_before_and_told_after(

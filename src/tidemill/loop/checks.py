@@ -15,6 +15,7 @@ from tidemill.core.clock import SystemClock
 from tidemill.core.policy import GateRule
 from tidemill.core.policy.rules import SANDBOXED
 from tidemill.models.bundle import open_bundle
+from tidemill.models.runtime.opening import Surroundings
 from tidemill.pipelines.gates import limits
 from tidemill.pipelines.records import Checks, RuleReport
 from tidemill.pipelines.steps import step
@@ -68,7 +69,7 @@ def _rehearsed(
         bundles,
         _requests(bundle, holdout, recorded),
         clock=SystemClock(),
-        environments=_environments(recipe),
+        surroundings=_surroundings(recipe),
         limits=_limits(rules),
     )
     _keep("rehearsal.json", found)
@@ -119,10 +120,6 @@ def _judged(
     return reports
 
 
-def _environments(recipe: Recipe) -> Path | None:
-    return None if recipe.environments is None else Path(recipe.environments)
-
-
 def _replayed(recipe: Recipe, bundle: Path, recorded: pl.DataFrame | None) -> list[RuleReport]:
     policy = recipe.policy.backtest
     if policy is None:
@@ -135,7 +132,8 @@ def _replayed(recipe: Recipe, bundle: Path, recorded: pl.DataFrame | None) -> li
                 metric="backtest", rule="min", passed=True, candidate=float(rows), sentence=said
             )
         ]
-    with Sandbox(bundle, clock=SystemClock(), environments=_environments(recipe)) as sandbox:
+    surroundings = _surroundings(recipe)
+    with Sandbox(bundle, clock=SystemClock(), surroundings=surroundings) as sandbox:
         found = backtest(
             recorded,
             sandbox,
@@ -165,6 +163,10 @@ def _requests(bundle: Path, holdout: pl.DataFrame, recorded: pl.DataFrame | None
         return requests_in(recorded, MOST_REQUESTS)
     names = [c.name for c in open_bundle(bundle, verify=False).signature.features]
     return rows_as_requests(holdout, names, MOST_REQUESTS)
+
+
+def _surroundings(recipe: Recipe) -> Surroundings | None:
+    return None if recipe.environments is None else recipe.surroundings
 
 
 def _limits(rules: dict[str, GateRule]) -> Limits:

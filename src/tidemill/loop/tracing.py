@@ -19,10 +19,10 @@ from tidemill.loop.records import Link, Trace
 from tidemill.predictions.finding import Found, find_prediction
 from tidemill.registry.records import ModelVersion
 from tidemill.registry.service import Registry
-from tidemill.serving.events import Deployed, RolloutMoved
+from tidemill.serving.events import Deployed, RolloutMoved, TrafficChanged
 from tidemill.tracking.service import Tracking
 
-_TRAFFIC = (Deployed.type, RolloutMoved.type)
+_TRAFFIC = (Deployed.type, RolloutMoved.type, TrafficChanged.type)
 
 
 class Tracer:
@@ -80,7 +80,7 @@ class Tracer:
             limit=10_000,
         )
         for fact in facts:
-            if fact.time <= moment and fact.fields().get("version") == found.record.version:
+            if fact.time <= moment and found.record.version in _versions(fact):
                 return fact
         return None
 
@@ -144,6 +144,12 @@ class Tracer:
             time=dataset.created,
             facts=_known(facts),
         )
+
+
+def _versions(fact: Fact) -> set[int]:
+    """Return the versions that a change of traffic names."""
+    fields = fact.fields()
+    return {part["version"] for part in (fields, *fields.get("parts", ())) if "version" in part}
 
 
 def _prediction_link(found: Found) -> Link:

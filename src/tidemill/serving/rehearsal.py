@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 
 from tidemill.core.clock import Clock
+from tidemill.models.runtime.opening import Surroundings
 from tidemill.serving.recorded import Recorded
 from tidemill.serving.sandbox import Limits, Sandbox
 
@@ -51,7 +52,7 @@ def rehearse(
     requests: Sequence[Recorded],
     *,
     clock: Clock,
-    environments: Path | None = None,
+    surroundings: Surroundings | None = None,
     limits: Limits | None = None,
 ) -> list[Footprint]:
     """Measure versions side by side on the same requests, each in a sandbox of its own.
@@ -60,7 +61,7 @@ def rehearse(
         bundles: Their unpacked bundles.
         requests: What they are asked.
         clock: Tells durations.
-        environments: Where environments are built, for models without a twin.
+        surroundings: What models without a twin are run with.
         limits: What each may use.
 
     Raises:
@@ -69,7 +70,7 @@ def rehearse(
     with ExitStack() as stack:
         sandboxes = [
             stack.enter_context(
-                Sandbox(bundle, clock=clock, environments=environments, limits=limits)
+                Sandbox(bundle, clock=clock, surroundings=surroundings, limits=limits)
             )
             for bundle in bundles
         ]

@@ -24,9 +24,16 @@ from tidemill.core.contract import Column
 from tidemill.core.errors import TidemillError
 from tidemill.models.bundle import open_bundle
 from tidemill.models.records import Signature
+from tidemill.models.runtime.opening import Surroundings
 from tidemill.serving.errors import SandboxFailed
 from tidemill.serving.recorded import Recorded
-from tidemill.serving.routes import EndpointRoutes, RouteTable, RouteTarget, write_routes
+from tidemill.serving.routes import (
+    EndpointRoutes,
+    RouteTable,
+    RouteTarget,
+    Runtime,
+    write_routes,
+)
 from tidemill.serving.worker.peers import read_state
 
 NAME = "candidate"
@@ -77,7 +84,7 @@ class Sandbox:
     Args:
         bundle: The candidate's unpacked bundle.
         clock: Tells durations.
-        environments: Where environments are built, for models without a twin.
+        surroundings: What a model without a twin is run with; its environment is built before.
         limits: What it may use.
 
     Raises:
@@ -89,7 +96,7 @@ class Sandbox:
         bundle: Path,
         *,
         clock: Clock,
-        environments: Path | None = None,
+        surroundings: Surroundings | None = None,
         limits: Limits | None = None,
     ) -> None:
         self.bundle = bundle
@@ -97,7 +104,7 @@ class Sandbox:
         self.startup_seconds = 0.0
         self._clock = clock
         self._limits = limits or Limits()
-        self._environments = environments
+        self._surroundings = surroundings
         self._columns = {c.name: c for c in self.signature.features}
         self._scratch = tempfile.TemporaryDirectory(
             prefix="tidemill-sandbox-", ignore_cleanup_errors=True
@@ -167,13 +174,17 @@ class Sandbox:
         peers = folder / "peers"
         peers.mkdir()
         target = RouteTarget(model=NAME, version=1, bundle=self.bundle.name)
-        routes = EndpointRoutes(targets=(target,), log=0.0)
+        how = self._surroundings
+        runtime = Runtime()
+        if how is not None:
+            runtime = Runtime(trust=how.trust, keys=tuple(how.keys), limits=how.limits)
+        routes = EndpointRoutes(targets=(target,), log=0.0, runtime=runtime)
         write_routes(folder / "routes.json", RouteTable(generation=1, endpoints={NAME: routes}))
         command = [sys.executable, "-m", "tidemill.serving.worker", "--port", "0"]
         command += ["--routes", str(folder / "routes.json"), "--bundles", str(self.bundle.parent)]
         command += ["--predictions", str(folder / "predictions"), "--peers", str(peers)]
-        if self._environments is not None:
-            command += ["--environments", str(self._environments)]
+        if how is not None:
+            command += ["--environments", str(how.environments)]
         began = self._clock.monotonic()
         with (folder / "worker.log").open("wb") as log:
             self._process = subprocess.Popen(

@@ -58,7 +58,7 @@ class Backtests(Subject):
         if not columns and policy is not None:
             columns = policy.monitor.segments
         bundle = self._home.unpack(version.packed)
-        environments = self._home.environments_folder
+        surroundings = self._home.model_surroundings(version.model)
 
         def work(job: Job) -> None:
             job.show("read")
@@ -70,7 +70,7 @@ class Backtests(Subject):
                 )
             job.show("replay")
             self._home.prepare(version.model, version.packed)
-            with Sandbox(bundle, clock=SystemClock(), environments=environments) as sandbox:
+            with Sandbox(bundle, clock=SystemClock(), surroundings=surroundings) as sandbox:
                 job.backtest = backtest(
                     rows,
                     sandbox,
