@@ -87,6 +87,13 @@ def test_what_fires_is_listed_and_lets_ci_branch(said: Said, home: Path) -> None
     assert len(said.json("alerts", "list", "--all")) == 1
 
 
+def test_what_nothing_will_end_is_ended_by_hand(said: Said) -> None:
+    said("alerts", "resolve", "1", "--reason", "the endpoint is gone")
+    assert "the endpoint is gone" in said("alerts", "show", "1")
+    assert said.json("monitor", "incidents")[0]["status"] == "resolved"
+    assert "is over since" in said("alerts", "resolve", "1", "--reason", "r", code=4)
+
+
 def test_an_alert_is_taken_silenced_and_not_silenced(said: Said) -> None:
     assert "Alert 1 is yours." in said("alerts", "ack", "1", "--note", "looking")
     assert "looking" in said("alerts", "show", "1")

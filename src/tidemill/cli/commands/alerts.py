@@ -35,6 +35,12 @@ def register(commands: Any, common: argparse.ArgumentParser) -> None:
     ack.add_argument("number", type=int)
     ack.add_argument("--note", default="", help="for the others")
     ack.set_defaults(command=_acknowledge)
+    resolve = verbs.add_parser(
+        "resolve", parents=[common], help="say that it is over, where nothing will"
+    )
+    resolve.add_argument("number", type=int)
+    resolve.add_argument("--reason", required=True)
+    resolve.set_defaults(command=_resolve)
     _silencing(verbs, common)
     test = verbs.add_parser("test", parents=[common], help="send a test message")
     test.add_argument("sinks", nargs="*", help="which sinks; all of them if none is named")
@@ -132,6 +138,16 @@ def _acknowledge(context: Context, given: argparse.Namespace) -> int:
         alert = session.ask("acknowledge", number=given.number, note=given.note)
     if not context.output.data(alert):
         context.output.say(f"Alert {alert.number} is yours.")
+    return 0
+
+
+def _resolve(context: Context, given: argparse.Namespace) -> int:
+    from tidemill.sdk.session import open_session
+
+    with open_session(context.home) as session:
+        alert = session.ask("resolve", number=given.number, reason=given.reason)
+    if not context.output.data(alert):
+        context.output.say(f"Alert {alert.number} is over.")
     return 0
 
 

@@ -108,6 +108,12 @@ class Machine:
         for number in sorted(self.book.alerts):
             self._tell(number, now)
 
+    def end(self, number: int, now: datetime, ending: str) -> None:
+        """Have an alert be over, whatever was seen; it comes again when it is seen again."""
+        for condition in list(self.book.conditions.values()):
+            if condition.alert == number:
+                self._end(condition, now, ending, None)
+
     def _observe(self, seen: Observation) -> None:
         if not seen.holds:
             for key in sorted(self.book.conditions):

@@ -153,12 +153,7 @@ class Alerts:
         now = self._clock.now()
 
         def work(connection: Connection) -> Alert:
-            alert = _known(store.read_alert(connection, number), number)
-            if alert.status != "firing":
-                raise AlertOver(
-                    f"Alert {number} is over since {alert.resolved:%Y-%m-%d %H:%M}.",
-                    expected="an alert that fires",
-                )
+            alert = _firing(store.read_alert(connection, number), number)
             taken = Acknowledgement(by=by, time=now, note=note[:_LONGEST_TEXT])
             alert = replace(alert, acknowledged=taken)
             store.set_alert(connection, alert)
@@ -167,6 +162,26 @@ class Alerts:
             return alert
 
         return self._db.write(work)
+
+    def resolve(self, number: int, *, by: str, reason: str) -> Alert:
+        """Say that an alert is over, where nothing will: its endpoint is gone, or its rule moot.
+
+        Raises:
+            AlertNotFound: There is none of that number.
+            AlertOver: It does not fire any more.
+        """
+        now = self._clock.now()
+        rules = Rules(self._policy())
+
+        def work(connection: Connection) -> Alert:
+            _firing(store.read_alert(connection, number), number)
+            machine = self._machine(connection, rules, now)
+            machine.end(number, now, f"{by} says that it is over: {reason[:_LONGEST_TEXT]}")
+            self._keep(connection, machine)
+            return machine.book.alerts[number]
+
+        with self._lock:
+            return self._db.write(work)
 
     def silences(self, *, every: bool = False) -> list[Silence]:
         """Return the silences that hold, newest first; or all that were ever made."""
@@ -339,6 +354,16 @@ def _known(alert: Alert | None, number: int) -> Alert:
     if alert is None:
         raise AlertNotFound(
             f"There is no alert {number}.", hint="`tidemill alerts list --all` lists them."
+        )
+    return alert
+
+
+def _firing(alert: Alert | None, number: int) -> Alert:
+    alert = _known(alert, number)
+    if alert.status != "firing":
+        raise AlertOver(
+            f"Alert {number} is over since {alert.resolved:%Y-%m-%d %H:%M}.",
+            expected="an alert that fires",
         )
     return alert
 

@@ -74,6 +74,11 @@ class Telling(Subject):
         return self._home.alerts.acknowledge(number, by=USER, note=note)
 
     @changes
+    def resolve(self, number: Number, reason: str) -> Alert:
+        """Say that an alert is over, where nothing will."""
+        return self._home.alerts.resolve(number, by=USER, reason=reason)
+
+    @changes
     def silence(
         self,
         lasting: str,
