@@ -14,8 +14,8 @@ from tidemill.monitoring.events import FindingEnded, FindingRaised, WindowJudged
 from tidemill.monitoring.records import Finding, WindowReport
 from tidemill.monitoring.service import Monitor
 
-_LATER = 200
-"""How many later windows are looked at when one of long ago is judged again."""
+_LATER = 8
+"""How many of the newest verdicts are looked at when a window of before is judged again."""
 
 
 class MonitorSource:
