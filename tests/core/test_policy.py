@@ -297,3 +297,16 @@ def test_the_schema_describes_every_key() -> None:
     for definition in policy_schema()["$defs"].values():
         for key, value in definition["properties"].items():
             assert value.get("description"), (definition["title"], key)
+
+
+def test_limits_of_health_are_read_and_their_mistakes_named() -> None:
+    health = read_policy(b'[health]\nlasting = "2m"\nmax_latency = "250ms"\n').health
+    assert (health.lasting, health.max_latency, health.max_queue) == (120.0, 0.25, 1.0)
+    for text, said in (
+        ('lasting = "2h"', r"tidemill.toml:2: health.lasting is 7200.*3600"),
+        ("max_cp = 0.5", r"no key 'max_cp' in \[health\]\. Expected 'max_cpu'"),
+        ("max_disk = 1.5", r"health.max_disk is 1.5"),
+        ('max_queue = "soon"', r"health.max_queue is 'soon'"),
+    ):
+        with pytest.raises(BadPolicy, match=said):
+            read_policy(f"[health]\n{text}\n".encode())

@@ -27,6 +27,7 @@ from tidemill.core.policy.records import (
     BacktestPolicy,
     DatasetPolicy,
     GateRule,
+    HealthPolicy,
     ModelPolicy,
     MonitorPolicy,
     Policy,
@@ -134,6 +135,8 @@ class _Reader:
         }
         if "alerts" in content:
             whole["alerts"] = self._alerts(content["alerts"], ("alerts",))
+        if "health" in content:
+            whole["health"] = self._record(content["health"], ("health",), HealthPolicy)
         if "settings" in content:
             whole["settings"] = dict(self._settings(content["settings"]))
         policy: Policy = self._record(whole, (), Policy)
