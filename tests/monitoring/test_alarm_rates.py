@@ -31,7 +31,7 @@ def _look(live: Live, week: pl.DataFrame, metric: str) -> tuple[WindowReport, li
         version=1,
         policy=POLICY,
         metrics=(metric,),
-        live=live,
+        lives=lambda _: live,
         since=LIVE,
         until=LIVE + WEEK,
     )

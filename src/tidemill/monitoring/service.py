@@ -12,12 +12,13 @@ import msgspec
 import polars as pl
 from sqlalchemy import Connection
 
-from tidemill.core.clock import Clock, from_micros, micros
+from tidemill.core.clock import Clock, micros
 from tidemill.core.findings import FindingKind
 from tidemill.core.policy import MonitorPolicy
 from tidemill.core.references import Ref
 from tidemill.journal.service import Journal
 from tidemill.monitoring import arrivals, store
+from tidemill.monitoring.belated import Belated
 from tidemill.monitoring.clearing import clear_kinds
 from tidemill.monitoring.endpoint_report import ColumnSpread
 from tidemill.monitoring.episodes import Episodes
@@ -39,20 +40,16 @@ from tidemill.monitoring.state import (
     SHADOW,
     BlockState,
     decoded,
-    renewed,
     seen_blocks,
 )
 from tidemill.monitoring.trust import WINDOWS
 from tidemill.predictions.reader import read_labels, read_predictions
-from tidemill.predictions.stretches import read_stretch, times_of
 from tidemill.storage.db.engine import Database
 
 ACTOR = "monitoring"
 KEPT_WINDOWS = 4
 LONG_AGO = 400 * 86_400 * 1_000_000
 """What is dated earlier, in microseconds before now, was dated by a clock that is wrong."""
-STRAGGLING = 60 * 1_000_000
-"""By how much later than another label one may be read that arrived before it, in microseconds."""
 MOST_BLOCKS = 1000
 """How many blocks of time are kept apart beyond the last windows; older ones are joined."""
 Sources = Callable[[str, int], Source | None]
@@ -83,6 +80,14 @@ class Monitor:
         self._predictions = predictions
         self._looker = Looker(references)
         self._apart: tuple[Looks, Sources] | None = None
+        self._belated = Belated(
+            db,
+            clock,
+            predictions,
+            look=self._look,
+            states=self._looker.states,
+            write=self._write,
+        )
         self._listening = Listening(db, Episodes(db, journal), clock)
 
     def look_apart(self, looks: Looks, sources: Sources) -> None:
@@ -144,7 +149,7 @@ class Monitor:
         """
         found = self._listening.listen(endpoint, model, version, policy.silence)
         found += self._revise(endpoint, model, policy, metrics)
-        found += self._revise_past(endpoint, model, policy, metrics)
+        found += self._belated.revise(endpoint, model, policy, metrics)
         while (due := self._due(endpoint, policy)) is not None:
             found += self._judge(endpoint, model, version, policy, metrics, *due)
         return found
@@ -329,7 +334,7 @@ class Monitor:
             told = (*known.found, *(f.kind for f in new))
             write = partial(
                 self._write,
-                report=_with(report, told),
+                report=msgspec.structs.replace(report, found=told),
                 findings=new,
                 states=states,
                 clear=clear_kinds(report),
@@ -337,63 +342,6 @@ class Monitor:
             self._db.write(write)
             found += new
         return found
-
-    def _revise_past(
-        self, endpoint: str, model: str, policy: MonitorPolicy, metrics: Sequence[str]
-    ) -> list[Finding]:
-        """Judge again windows of long ago to which labels came, from the log where it has them."""
-        with self._db.read() as connection:
-            progress = store.read_progress(connection, endpoint)
-            waiting = store.waiting_since(connection, endpoint, progress.searched - STRAGGLING)
-            oldest = store.first_time(connection, endpoint)
-        newest = max((e.arrived for e in waiting), default=-1)
-        settled = micros(self._clock.now()) > progress.searched + 2 * STRAGGLING
-        if not waiting or oldest is None or (newest <= progress.searched and settled):
-            return []
-        ids = {e.name for e in waiting if e.by == "id"}
-        keys = {e.name for e in waiting if e.by == "key"}
-        times = times_of(self._predictions, endpoint, ids, keys)
-        past = [t for t in times if micros(t) < oldest]
-        found: list[Finding] = []
-        for known in self.windows(endpoint) if past else ():
-            if known.model == model and any(known.since <= t < known.until for t in past):
-                found += self._judge_again(known, policy, metrics)
-        after = msgspec.structs.replace(progress, searched=newest)
-        self._db.write(lambda connection: store.set_progress(connection, endpoint, after))
-        return found
-
-    def _judge_again(
-        self, known: WindowReport, policy: MonitorPolicy, metrics: Sequence[str]
-    ) -> list[Finding]:
-        """Judge a window from the log, unless that has lost some of its predictions since."""
-        since, until = micros(known.since), micros(known.until)
-        with self._db.read() as connection:
-            before = store.read_states(connection, known.endpoint, known.model, since, until)
-        begin = min([since, *(s.since for s in before)])
-        end = max([until, *(s.until for s in before)])
-        raw = self._from_log(known.endpoint, begin, end)
-        rows = [r for r in raw if since <= r[store.TIME_PLACE] < until]
-        report, findings, _ = self._look(
-            known.endpoint, known.model, known.version, policy, metrics, since, until, rows
-        )
-        if report.predictions < known.predictions:
-            return []
-        frame = store.framed(raw)
-        frame = frame.with_columns(blocks_of(frame["time"], policy.block))
-        fresh = self._looker.states(known.model, frame, policy)
-        states = renewed(before, fresh)
-        new = [f for f in findings if f.kind not in known.found]
-        told = (*known.found, *(f.kind for f in new))
-        write = partial(
-            self._write, report=_with(report, told), findings=new, states=states, clear=()
-        )
-        self._db.write(write)
-        return new
-
-    def _from_log(self, endpoint: str, since: int, until: int) -> list[list[Any]]:
-        rows = read_stretch(self._predictions, endpoint, from_micros(since), from_micros(until))
-        labels, _ = read_labels(self._predictions, endpoint)
-        return store.raw_of(endpoint, rows, labels)
 
     def _look(
         self,
@@ -493,7 +441,3 @@ def _is_skewed(reports: Sequence[WindowReport], version: int) -> bool:
     """Tell whether the newest window of a version found its values unlike those of training."""
     newest = next((r for r in reports if r.version == version), None)
     return newest is not None and "skew" in newest.found
-
-
-def _with(report: WindowReport, found: tuple[FindingKind, ...]) -> WindowReport:
-    return msgspec.structs.replace(report, found=found)

@@ -1,0 +1,116 @@
+"""Windows of long ago to which labels came: judged again from the log, where it still has them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from tidemill.core.clock import Clock, from_micros, micros
+from tidemill.core.policy import MonitorPolicy
+from tidemill.monitoring import store
+from tidemill.monitoring.records import Finding, WindowReport
+from tidemill.monitoring.reference import blocks_of
+from tidemill.monitoring.state import renewed
+from tidemill.predictions.reader import read_labels
+from tidemill.predictions.stretches import read_stretch, times_of
+from tidemill.storage.db.engine import Database
+
+STRAGGLING = 60 * 1_000_000
+"""By how much later than another label one may be read that arrived before it, in microseconds."""
+
+
+class Belated:
+    """Judges windows again whose predictions are no longer kept.
+
+    Args:
+        db: The database.
+        clock: Tells when no label that arrived before another is awaited any more.
+        predictions: The letterbox's folder.
+        look: Looks at a window of given rows: the report, the findings, and the sums.
+        states: Returns the sums of rows by block.
+        write: Writes what came of a window.
+    """
+
+    def __init__(
+        self,
+        db: Database,
+        clock: Clock,
+        predictions: Path,
+        *,
+        look: Callable[..., Any],
+        states: Callable[..., Any],
+        write: Callable[..., None],
+    ) -> None:
+        self._db = db
+        self._clock = clock
+        self._predictions = predictions
+        self._look = look
+        self._states = states
+        self._write = write
+
+    def revise(
+        self, endpoint: str, model: str, policy: MonitorPolicy, metrics: Sequence[str]
+    ) -> list[Finding]:
+        """Judge again windows of long ago to which labels came, from the log where it has them."""
+        with self._db.read() as connection:
+            progress = store.read_progress(connection, endpoint)
+            waiting = store.waiting_since(connection, endpoint, progress.searched - STRAGGLING)
+            oldest = store.first_time(connection, endpoint)
+        newest = max((e.arrived for e in waiting), default=-1)
+        settled = micros(self._clock.now()) > progress.searched + 2 * STRAGGLING
+        if not waiting or oldest is None or (newest <= progress.searched and settled):
+            return []
+        ids = {e.name for e in waiting if e.by == "id"}
+        keys = {e.name for e in waiting if e.by == "key"}
+        times = times_of(self._predictions, endpoint, ids, keys)
+        past = [t for t in times if micros(t) < oldest]
+        found: list[Finding] = []
+        with self._db.read() as connection:
+            reports = store.read_windows(connection, endpoint, None, None) if past else []
+        for known in reports:
+            if known.model == model and any(known.since <= t < known.until for t in past):
+                found += self._judge_again(known, policy, metrics)
+        after = msgspec.structs.replace(progress, searched=newest)
+        self._db.write(lambda connection: store.set_progress(connection, endpoint, after))
+        return found
+
+    def _judge_again(
+        self, known: WindowReport, policy: MonitorPolicy, metrics: Sequence[str]
+    ) -> list[Finding]:
+        """Judge a window from the log, unless that has lost some of its predictions since."""
+        since, until = micros(known.since), micros(known.until)
+        with self._db.read() as connection:
+            before = store.read_states(connection, known.endpoint, known.model, since, until)
+        begin = min([since, *(s.since for s in before)])
+        end = max([until, *(s.until for s in before)])
+        raw = self._from_log(known.endpoint, begin, end)
+        rows = [r for r in raw if since <= r[store.TIME_PLACE] < until]
+        report, findings, _ = self._look(
+            known.endpoint, known.model, known.version, policy, metrics, since, until, rows
+        )
+        if report.predictions < known.predictions:
+            return []
+        frame = store.framed(raw)
+        frame = frame.with_columns(blocks_of(frame["time"], policy.block))
+        fresh = self._states(known.model, frame, policy)
+        states = renewed(before, fresh)
+        new = [f for f in findings if f.kind not in known.found]
+        told = (*known.found, *(f.kind for f in new))
+        write = partial(
+            self._write,
+            report=msgspec.structs.replace(report, found=told),
+            findings=new,
+            states=states,
+            clear=(),
+        )
+        self._db.write(write)
+        return new
+
+    def _from_log(self, endpoint: str, since: int, until: int) -> list[list[Any]]:
+        rows = read_stretch(self._predictions, endpoint, from_micros(since), from_micros(until))
+        labels, _ = read_labels(self._predictions, endpoint)
+        return store.raw_of(endpoint, rows, labels)
