@@ -19,7 +19,7 @@ from tidemill.monitoring.performance import (
     metrics_of_rows,
     represented,
 )
-from tidemill.monitoring.quality import Quality
+from tidemill.monitoring.quality import Quality, spans
 from tidemill.monitoring.records import (
     ColumnDrift,
     Finding,
@@ -53,7 +53,7 @@ class Judge(Basis, frozen=True, kw_only=True):
         notes: list[str] = []
         columns, answer = self._columns(answered, mine, notes)
         columns, joint = self._joint(answered, columns)
-        realised, spans, segments = self._realised(mine, labelled, notes)
+        realised, ends, segments = self._realised(mine, labelled, notes)
         live = self.live
         parts = labelled.partition_by("block") if realised and live is not None else []
         qualities = [] if live is None else [Quality.realised(live.signature, p) for p in parts]
@@ -74,7 +74,7 @@ class Judge(Basis, frozen=True, kw_only=True):
             labelled=int(labels.sum()),
             coverage=_share(labels),
             realised=realised,
-            intervals=spans,
+            intervals=ends,
             estimated=estimated,
             bands=bands,
             reference={} if live is None else live.metrics,
@@ -147,9 +147,9 @@ class Judge(Basis, frozen=True, kw_only=True):
         values = metrics_of_rows(signature, labelled, self.names)
         lacking = sorted(values.keys() - defined(values).keys())
         notes += [f"{name} is not defined for the window's labels." for name in lacking]
-        spans = intervals(signature, labelled, self.names, values)
+        ends = intervals(signature, labelled, self.names, values)
         segments = by_segment(signature, mine, self.live.holdout, self.policy.segments, self.names)
-        return defined(values), spans, segments
+        return defined(values), ends, segments
 
     def _versions(self, rows: pl.DataFrame) -> tuple[VersionQuality, ...]:
         """Measure each version in each part that it played, shadows included."""
@@ -163,11 +163,11 @@ class Judge(Basis, frozen=True, kw_only=True):
         answered = rows.filter(pl.col("status") == "ok")
         labelled = answered.filter(pl.col("label").is_not_null())
         metrics: dict[str, float] = {}
-        spans: dict[str, tuple[float, float]] = {}
+        ends: dict[str, tuple[float, float]] = {}
         if live is not None and labelled.height >= LEAST_ROWS:
             names = [n for n in self.names if n in metrics_of(live.signature.task)]
             metrics = defined(metrics_of_rows(live.signature, labelled, names))
-            spans = intervals(live.signature, labelled, tuple(metrics), metrics)
+            ends = spans(live.signature, labelled, metrics)
         return VersionQuality(
             version=version,
             role=str(rows["role"][0]),
@@ -176,7 +176,7 @@ class Judge(Basis, frozen=True, kw_only=True):
             labelled=labelled.height,
             coverage=labelled.height / max(answered.height, 1),
             metrics=metrics,
-            intervals=spans,
+            intervals=ends,
             latency_p50_us=float(rows["latency_us"].quantile(0.5) or 0.0),
             latency_p99_us=float(rows["latency_us"].quantile(0.99) or 0.0),
         )

@@ -7,6 +7,7 @@ negative row share a bin.
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import Any
 
 import msgspec
@@ -15,7 +16,13 @@ import polars as pl
 from numpy.typing import NDArray
 
 from tidemill.models.records import Signature
-from tidemill.monitoring.performance import arrays, class_positions, losses_of, weights_of
+from tidemill.monitoring.performance import (
+    arrays,
+    class_positions,
+    intervals_of,
+    losses_of,
+    weights_of,
+)
 
 Floats = NDArray[np.float64]
 BINS = 1000
@@ -230,6 +237,24 @@ class Quality(msgspec.Struct, frozen=True, kw_only=True):
             ranks=self.ranks + sign * other.ranks,
             tenths=self.tenths + sign * other.tenths,
         )
+
+
+def spans(
+    signature: Signature, rows: pl.DataFrame, values: dict[str, float]
+) -> dict[str, tuple[float, float]]:
+    """Return 95% intervals of metrics, as `intervals` does, from the sums of each block.
+
+    Args:
+        signature: Of the model.
+        rows: Labelled rows with `block`.
+        values: The metrics over all rows.
+    """
+    parts = [Quality.realised(signature, part) for part in rows.partition_by("block")]
+    if len(parts) < 3:
+        return {}
+    whole = reduce(Quality.__add__, parts)
+    rest = [(whole - part).metrics(signature) for part in parts]
+    return intervals_of(values, rest, tuple(values))
 
 
 def _ranked(scores: Floats, chance: Floats, weights: Floats) -> tuple[Floats, Floats]:

@@ -10,9 +10,9 @@ from tidemill.models.records import Signature
 from tidemill.monitoring.performance import (
     LEAST_ROWS,
     defined,
-    intervals,
     metrics_of_rows,
 )
+from tidemill.monitoring.quality import spans
 from tidemill.monitoring.records import SegmentQuality
 from tidemill.predictions.reader import FEATURE
 
@@ -89,7 +89,7 @@ def by_segment(
                     value=value,
                     rows=labelled.height,
                     metrics=metrics,
-                    intervals=intervals(signature, labelled, tuple(metrics), metrics),
+                    intervals=spans(signature, labelled, metrics),
                     predictions=mine.height,
                     coverage=labelled.height / mine.height,
                     reference=_usual(signature, before, names),
