@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import random
 import shutil
+import tempfile
+import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from tests.postgresql import Server, binaries
 
 from tidemill.core.clock import SimulatedClock
 from tidemill.core.ids import Ids
@@ -43,11 +46,42 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """A running PostgreSQL; skipped only where it is not installed."""
+    found = binaries()
+    if found is None:
+        pytest.skip("PostgreSQL is not installed: no initdb in PATH or /usr/lib/postgresql/*/bin")
+    with tempfile.TemporaryDirectory(prefix="tidemill-postgresql-") as name:
+        server = Server(found, Path(name))
+        server.start()
+        yield server
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def migrated_postgres(postgres: Server) -> str:
+    """The name of an empty, migrated database, to be copied."""
+    Database.open(postgres.make("mill_migrated")).close()
+    return "mill_migrated"
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run what says `ON_BOTH_DATABASES = True` over both kinds of database."""
+    if "db" in metafunc.fixturenames and getattr(metafunc.module, "ON_BOTH_DATABASES", False):
+        metafunc.parametrize("db", ["sqlite", "postgresql"], indirect=True)
+
+
 @pytest.fixture
-def db(tmp_path: Path, migrated: Path) -> Iterator[Database]:
-    """An empty, migrated database."""
-    shutil.copyfile(migrated, tmp_path / "tidemill.db")
-    database = Database.open(f"sqlite:///{tmp_path}/tidemill.db")
+def db(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Database]:
+    """An empty, migrated database; SQLite's, unless the module asks for both kinds."""
+    if getattr(request, "param", "sqlite") == "postgresql":
+        server, like = (request.getfixturevalue(n) for n in ("postgres", "migrated_postgres"))
+        url = server.make(f"mill_{uuid.uuid4().hex}", like)
+    else:
+        shutil.copyfile(request.getfixturevalue("migrated"), tmp_path / "tidemill.db")
+        url = f"sqlite:///{tmp_path}/tidemill.db"
+    database = Database.open(url)
     yield database
     database.close()
 

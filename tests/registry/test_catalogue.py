@@ -23,6 +23,8 @@ from tidemill.registry.records import ModelVersion
 from tidemill.registry.service import Registry
 from tidemill.storage.db.engine import Database
 
+ON_BOTH_DATABASES = True
+
 ME = "user:ada"
 
 

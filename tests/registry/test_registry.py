@@ -24,6 +24,8 @@ from tidemill.registry.records import ModelVersion
 from tidemill.registry.service import Registry
 from tidemill.storage.db.engine import Database
 
+ON_BOTH_DATABASES = True
+
 DATA = Ref("dataset", "flights", "3f9a")
 
 

@@ -1,13 +1,8 @@
-"""A real PostgreSQL server for the tests that need one."""
+"""The tables that all rooms declare."""
 
 from __future__ import annotations
 
 import importlib
-import os
-import shutil
-import subprocess
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,101 +10,6 @@ from sqlalchemy import MetaData
 
 import tidemill
 from tidemill.storage.db.schema import metadata
-
-NOBODY = 65534
-
-
-class Server:
-    """A PostgreSQL server of our own: a folder, a socket in it, and no network.
-
-    The server refuses to run as root, so there it runs as nobody.
-    """
-
-    def __init__(self, binaries: Path, folder: Path) -> None:
-        self._binaries = binaries
-        self._folder = folder
-        self._process: subprocess.Popen[bytes] | None = None
-        self._user = NOBODY if os.geteuid() == 0 else None
-        if self._user is not None:
-            os.chown(folder, NOBODY, NOBODY)
-        self._run("initdb", "-D", "data", "-U", "tidemill", "-A", "trust", "-N", "-E", "UTF8")
-
-    def url(self, database: str = "postgres") -> str:
-        """The address of a database on it."""
-        return f"postgresql+psycopg://tidemill@/{database}?host={self._folder}"
-
-    def start(self) -> None:
-        """Return when it answers."""
-        settings = ("-c", "listen_addresses=", "-c", "unix_socket_directories=.")
-        with (self._folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [self._binaries / "postgres", "-D", "data", *settings, "-k", self._folder],
-                cwd=self._folder,
-                user=self._user,
-                group=self._user,
-                extra_groups=None if self._user is None else [],
-                stdout=log,
-                stderr=log,
-            )
-        for _ in range(60):
-            if self._ready():
-                return
-        raise RuntimeError((self._folder / "log").read_text())
-
-    def stop(self) -> None:
-        """Stop it as a failing machine would: at once, closing nothing properly."""
-        if self._process is not None:
-            subprocess.run(
-                [self._binaries / "pg_ctl", "stop", "-D", "data", "-m", "immediate", "-w"],
-                cwd=self._folder,
-                user=self._user,
-                group=self._user,
-                extra_groups=None if self._user is None else [],
-                check=True,
-                capture_output=True,
-            )
-            self._process.wait(20)
-            self._process = None
-
-    def make(self, database: str) -> str:
-        """Make an empty database and return its address."""
-        self._run("createdb", "-h", str(self._folder), "-U", "tidemill", database)
-        return self.url(database)
-
-    def _ready(self) -> bool:
-        command = [str(self._binaries / "pg_isready"), "-q", "-t", "1", "-h", str(self._folder)]
-        if subprocess.run(command, check=False).returncode == 0:
-            return True
-        assert self._process is not None
-        try:
-            self._process.wait(0.2)
-        except subprocess.TimeoutExpired:
-            return False
-        raise RuntimeError((self._folder / "log").read_text())
-
-    def _run(self, program: str, *arguments: str) -> None:
-        subprocess.run(
-            [self._binaries / program, *arguments],
-            cwd=self._folder,
-            user=self._user,
-            group=self._user,
-            extra_groups=None if self._user is None else [],
-            check=True,
-            capture_output=True,
-        )
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[Server]:
-    """A running server; skipped only where PostgreSQL is not installed."""
-    binaries = _binaries()
-    if binaries is None:
-        pytest.skip("PostgreSQL is not installed: no initdb in PATH or /usr/lib/postgresql/*/bin")
-    with tempfile.TemporaryDirectory(prefix="tidemill-postgresql-") as name:
-        server = Server(binaries, Path(name))
-        server.start()
-        yield server
-        server.stop()
 
 
 @pytest.fixture(scope="session")
@@ -119,11 +19,3 @@ def declared() -> MetaData:
     for store in package.rglob("store.py"):
         importlib.import_module(".".join(("tidemill", *store.relative_to(package).parts))[:-3])
     return metadata
-
-
-def _binaries() -> Path | None:
-    in_path = shutil.which("initdb")
-    if in_path is not None:
-        return Path(in_path).resolve().parent
-    debian = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    return debian[-1].parent if debian else None

@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from tests.exchange.small import Small
-from tests.storage.conftest import Server
+from tests.postgresql import Server
 
 from tidemill.exchange.mlflow.opening import open_source
 from tidemill.home import Home

@@ -15,6 +15,8 @@ from tidemill.tracking.errors import NotActive, ParamChanged, RunNotFound
 from tidemill.tracking.records import Metric, Param, Tag
 from tidemill.tracking.service import Tracking
 
+ON_BOTH_DATABASES = True
+
 BATCHES = st.lists(
     st.tuples(
         st.sampled_from(["a", "b", "gone", "none"]),

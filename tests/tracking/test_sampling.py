@@ -13,6 +13,8 @@ from tidemill.tracking.records import Metric
 from tidemill.tracking.sampling import sampled
 from tidemill.tracking.service import Tracking
 
+ON_BOTH_DATABASES = True
+
 NUMBERS = st.floats(allow_nan=True, allow_infinity=True)
 
 

@@ -28,6 +28,8 @@ from tidemill.storage.db.search import glob_of
 from tidemill.tracking.records import Metric, Param, Run, Tag
 from tidemill.tracking.service import Tracking
 
+ON_BOTH_DATABASES = True
+
 VALUES = [math.nan, math.inf, -math.inf, -1.5, 0.0, 0.5, 2.0]
 TEXTS = ["", "a", "A", "ab", "a_b", "a%", "[a]", "*", "it's"]
 PATTERNS = [*TEXTS, "%", "_", "a%", "%b", "_%_"]

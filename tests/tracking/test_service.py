@@ -24,6 +24,8 @@ from tidemill.tracking.errors import (
 from tidemill.tracking.records import Metric, Param, Run, Tag
 from tidemill.tracking.service import Tracking
 
+ON_BOTH_DATABASES = True
+
 ME = "user:me"
 
 
