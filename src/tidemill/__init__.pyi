@@ -18,6 +18,8 @@ from tidemill.sdk.fluent import set_experiment as set_experiment
 from tidemill.sdk.fluent import set_tag as set_tag
 from tidemill.sdk.fluent import set_tags as set_tags
 from tidemill.sdk.fluent import start_run as start_run
+from tidemill.sdk.letterbox import log_labels as log_labels
+from tidemill.sdk.letterbox import read_predictions as read_predictions
 from tidemill.sdk.traffic import deploy as deploy
 from tidemill.sdk.traffic import promote as promote
 from tidemill.sdk.traffic import rollback as rollback

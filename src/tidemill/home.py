@@ -68,6 +68,7 @@ if TYPE_CHECKING:
     from tidemill.serving.supervisor import Supervisor
     from tidemill.tracking.logged_models import LoggedModels
     from tidemill.tracking.service import Tracking
+    from tidemill.upkeep.letterbox import Keeper
     from tidemill.upkeep.service import Upkeep
     from tidemill.webhooks.child import Sender
     from tidemill.webhooks.service import Webhooks
@@ -179,6 +180,8 @@ class Home:
         """Finish every write and give the home up."""
         if "pipelines" in self.__dict__:
             self.pipelines.close()
+        if "keeper" in self.__dict__:
+            self.keeper.close()
         if "webhook_sender" in self.__dict__:
             self.webhook_sender.close()
         self.db.close()
@@ -535,6 +538,19 @@ class Home:
             Box(self.path / "keys" / "webhooks.key"),
             Allowed(str(said.value)),
             self.webhook_sender.submit,
+        )
+
+    @cached_property
+    def keeper(self) -> Keeper:
+        """What looks after the prediction log."""
+        from tidemill.upkeep.letterbox import Keeper
+
+        return Keeper(
+            self.predictions_folder,
+            self._serving_policies,
+            self.journal,
+            self.clock,
+            SystemClock(),
         )
 
     @cached_property

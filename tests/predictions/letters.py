@@ -15,7 +15,7 @@ START = micros(datetime(2013, 2, 1, tzinfo=UTC))
 DAY = 86_400_000_000
 
 
-def record(ids: Ids, *, at: int = START, rows: int = 1, **changes: Any) -> PredictionRecord:
+def record(ids: Ids, /, *, at: int = START, rows: int = 1, **changes: Any) -> PredictionRecord:
     """Return an answered request."""
     values: dict[str, Any] = {
         "time": at,

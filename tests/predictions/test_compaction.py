@@ -25,6 +25,7 @@ from tidemill.predictions.errors import CompactionRunning, PredictionNotFound
 from tidemill.predictions.finding import find_prediction, latest_predictions
 from tidemill.predictions.reader import read_labels, read_predictions
 from tidemill.predictions.records import Cursor, Described, PredictionRecord
+from tidemill.predictions.scrubbing import examine
 from tidemill.predictions.segments import aside_folder, parquet_folder, segments
 from tidemill.predictions.writer import RecordWriter, predictions_folder
 
@@ -246,6 +247,21 @@ def test_a_torn_tail_is_cut_off_and_a_damaged_record_is_set_aside(tmp_path: Path
     assert sorted(p.read_bytes() for p in aside) == sorted(
         [bytes(content[size : 2 * size]), bytes(content[3 * size : 4 * size])]
     )
+
+
+def test_damage_is_found_wherever_it_is(tmp_path: Path, ids: Ids) -> None:
+    deliver(tmp_path, ids, *(record(ids, rows=200) for _ in range(3)))
+    compacted(tmp_path)
+    deliver(tmp_path, ids, *(record(ids) for _ in range(3)))
+    found = examine(tmp_path, deep=True)
+    assert (found.files, found.damaged, found.aside) == (2, (), 0)
+    for path in (*tmp_path.rglob("*.parquet"), *tmp_path.rglob("*.log")):
+        content = bytearray(path.read_bytes())
+        content[len(content) // 3] ^= 0xFF
+        path.write_bytes(content)
+    assert len(examine(tmp_path, deep=True).damaged) == 2
+    compacted(tmp_path)
+    assert examine(tmp_path, deep=False).aside == 1
 
 
 def test_two_compactors_do_not_work_at_once(tmp_path: Path, ids: Ids) -> None:

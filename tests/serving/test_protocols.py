@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import struct
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -454,6 +455,41 @@ def test_bad_csv_is_refused(worker: RunningWorker, body: bytes) -> None:
     assert worker.http.post("/invocations/e", content=body, headers=headers).status_code == 400
 
 
+def test_labels_come_as_csv_and_as_parquet(worker: RunningWorker) -> None:
+    _, before = read_labels(worker.predictions, "e")
+    body = b"key,label,time\np,true,2013-02-01T08:00:00Z\nq,0,\np,false,\n"
+    sent = worker.http.post("/labels/e", content=body, headers={"Content-Type": "text/csv"})
+    assert sent.json() == {"accepted": 3, "contradictory": 1, "examples": ["p"]}
+    buffer = io.BytesIO()
+    moment = datetime(2013, 2, 1, tzinfo=UTC)
+    pl.DataFrame({"prediction_id": ["i"], "label": [True], "time": [moment]}).write_parquet(buffer)
+    headers = {"Content-Type": "application/vnd.apache.parquet"}
+    sent = worker.http.post("/labels/e", content=buffer.getvalue(), headers=headers)
+    assert sent.json()["accepted"] == 1
+    labels, _ = read_labels(worker.predictions, "e", before)
+    assert sorted(labels.select("key", "prediction_id", "label", "time").rows(), key=str) == [
+        ("p", None, False, None),
+        ("p", None, True, 1359705600_000000),
+        ("q", None, False, None),
+        (None, "i", True, 1359676800_000000),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"key,label\np,maybe\n", "Label 0 has label 'maybe'"),
+        (b"key,label\np,\n", "Label 0 has label None"),
+        (b"key,lable\np,1\n", "'lable'"),
+        (b"key,label,time\np,1,noon\n", "Label 0 has time 'noon'"),
+    ],
+)
+def test_bad_labels_are_named(worker: RunningWorker, body: bytes, said: str) -> None:
+    refused = worker.http.post("/labels/e", content=body, headers={"Content-Type": "text/csv"})
+    assert refused.status_code == 400
+    assert said in refused.json()["error"]
+
+
 def test_a_broken_parquet_is_refused(worker: RunningWorker) -> None:
     headers = {"Content-Type": "application/vnd.apache.parquet"}
     response = worker.http.post("/invocations/e", content=b"PAR1", headers=headers)
@@ -500,7 +536,7 @@ def test_predictions_and_labels_reach_the_letterbox(worker: RunningWorker) -> No
     answer = worker.http.post(INFER, json=body, headers=headers).json()
     label = {"label": True, "key": "flight-1", "time": "2013-02-01T08:00:00+00:00"}
     sent = worker.http.post("/labels/e", json={"labels": [label]}, headers=headers)
-    assert sent.json() == {"accepted": 1}
+    assert sent.json()["accepted"] == 1
     assert worker.http.post("/-/flush").json() == {"flushed": True}
     frame, _ = read_predictions(worker.predictions, "e", before)
     row = frame.filter(frame["request_id"] == "r-1").to_dicts()[0]

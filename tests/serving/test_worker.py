@@ -16,9 +16,11 @@ import httpx
 import pytest
 from tests.serving.conftest import RunningWorker, Start, table, target, tensors
 
+from tidemill.predictions.errors import PredictionNotLogged
 from tidemill.predictions.finding import find_prediction
 from tidemill.predictions.frames import read_frames
-from tidemill.predictions.reader import read_predictions
+from tidemill.predictions.reader import read_labels, read_predictions
+from tidemill.predictions.sampling import is_unlogged
 from tidemill.predictions.writer import predictions_folder
 from tidemill.serving.routes import EndpointRoutes, write_routes
 
@@ -162,6 +164,40 @@ def test_redacted_columns_and_sampled_requests_stay_out_of_the_log(start: Start)
     assert "feature.b" in frame.columns
     assert "feature.a" not in frame.columns
     assert not predictions_folder(worker.predictions, "silent").exists()
+
+
+def test_redacted_values_reach_the_log_only_hashed_or_cut(start: Start) -> None:
+    routes = versioned((1, "champion", 0), redact=("a: hash", "b: truncate 2", "row: hash"))
+    worker = start(table(1, e=routes))
+    for key in ("p", "p", "q"):
+        assert worker.infer(**ROW, row=[key]).status_code == 200
+    worker.http.post("/-/flush")
+    frame, _ = read_predictions(worker.predictions, "e")
+    assert [c for c in frame.columns if c.startswith("feature.")] == ["feature.c"]
+    assert frame["key"].n_unique() == 2
+    assert not {"p", "q"} & set(frame["key"])
+    found = find_prediction(worker.predictions, frame["id"][0])
+    (cut, hashed) = (found.features[f"{n} (redacted)"] for n in ("b", "a"))
+    assert len(hashed) == 32
+    assert cut == "1."
+    sent = worker.http.post("/labels/e", json={"labels": [{"key": "q", "label": True}]})
+    assert sent.status_code == 200
+    labels, _ = read_labels(worker.predictions, "e")
+    assert labels["key"].to_list() == [frame["key"][2]]
+
+
+def test_an_id_that_was_not_logged_says_so(start: Start) -> None:
+    worker = start(table(1, e=versioned((1, "champion", 0), log=0.5)))
+    ids = [worker.infer(**ROW).json()["parameters"]["prediction_ids"] for _ in range(60)]
+    worker.http.post("/-/flush")
+    frame, _ = read_predictions(worker.predictions, "e")
+    assert 0 < frame.height < 60
+    assert set(frame["weight"]) == {2.0}
+    for identifier in ids:
+        assert is_unlogged(identifier) == (identifier not in set(frame["id"]))
+    missing = next(i for i in ids if is_unlogged(i))
+    with pytest.raises(PredictionNotLogged, match="left it out"):
+        find_prediction(worker.predictions, missing)
 
 
 def test_what_a_durable_worker_answered_survives_a_kill(start: Start) -> None:

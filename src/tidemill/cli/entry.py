@@ -36,6 +36,7 @@ GROUPS = (
     "alerts",
     "loop",
     "predict",
+    "predictions",
     "moving",
     "webhooks",
     "system",

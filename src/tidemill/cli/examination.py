@@ -62,6 +62,7 @@ def _home(named: Path | None, *, scrub: bool) -> Iterator[Check]:
     except TidemillError as error:
         yield Check("home", True, f"none here ({error.what})")
         return
+    yield _log(path, scrub=scrub)
     owner = read_owner(path)
     if owner is not None:
         yield Check("home", True, f"{path}, owned by process {owner.pid} at {owner.address}")
@@ -80,6 +81,18 @@ def _home(named: Path | None, *, scrub: bool) -> Iterator[Check]:
                 yield from _scrub(opened)
     except TidemillError as error:
         yield Check("home", False, str(error))
+
+
+def _log(home: Path, *, scrub: bool) -> Check:
+    from tidemill.predictions.scrubbing import examine as examined
+
+    found = examined(home / "predictions", deep=scrub)
+    said = f"{found.files:,} files, {size(found.bytes)}"
+    if found.aside:
+        said += f", {found.aside:,} damaged stretches set aside"
+    if found.damaged:
+        said += f", damaged: {' '.join(found.damaged[:5])}"
+    return Check("prediction log", not found.aside and not found.damaged, said)
 
 
 def _scrub(home: object) -> Iterator[Check]:

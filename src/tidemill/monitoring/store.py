@@ -15,6 +15,7 @@ import polars as pl
 from sqlalchemy import (
     BigInteger,
     Column,
+    ColumnElement,
     Connection,
     Float,
     Index,
@@ -26,6 +27,7 @@ from sqlalchemy import (
     delete,
     func,
     insert,
+    or_,
     select,
     update,
 )
@@ -231,7 +233,10 @@ def raw_of(endpoint: str, predictions: pl.DataFrame, labels: pl.DataFrame) -> li
 def _waiting(
     connection: Connection, endpoint: str, entries: list[dict[str, Any]]
 ) -> list[LabelEntry]:
-    """Return the labels that waited for these predictions, and let them wait no longer."""
+    """Return the labels that waited for these predictions.
+
+    Those by id wait no longer; those by key stay, for other predictions of their key.
+    """
     found = []
     for by, name in (("id", "id"), ("key", "key")):
         names = [e[name] for e in entries if e[name] is not None]
@@ -239,31 +244,40 @@ def _waiting(
             here = (pending.c.endpoint == endpoint, pending.c.by == by, pending.c.name.in_(part))
             met = connection.execute(select(pending).where(*here)).all()
             found += [LabelEntry(r.by, r.name, r.label, r.arrived) for r in met]
-            if met:
+            if met and by == "id":
                 connection.execute(delete(pending).where(*here))
     return sorted(found, key=lambda e: e.arrived)
 
 
 def _set_labels(connection: Connection, endpoint: str, labels: list[LabelEntry]) -> None:
+    """Set labels where no later one is; of two that arrived together the one by id counts.
+
+    So it is the same in whatever order they are taken in.
+    """
     values: dict[str, Any] = {"label": bindparam("a_label"), "arrived": bindparam("an_arrival")}
+    moment: ColumnElement[int] = bindparam("an_arrival")
     base = update(rows).where(rows.c.endpoint == endpoint).values(values)
-    for by, column in (("id", rows.c.id), ("key", rows.c.key)):
+    for by, column, earlier in (
+        ("id", rows.c.id, rows.c.arrived <= moment),
+        ("key", rows.c.key, rows.c.arrived < moment),
+    ):
         chosen = [
             {"a_name": e.name, "a_label": e.label, "an_arrival": e.arrived}
             for e in labels
             if e.by == by
         ]
         if chosen:
-            connection.execute(base.where(column == bindparam("a_name")), chosen)
+            mine = base.where(column == bindparam("a_name"))
+            connection.execute(mine.where(or_(rows.c.arrived.is_(None), earlier)), chosen)
 
 
 def _wait(connection: Connection, endpoint: str, labels: list[LabelEntry], make: Any) -> None:
-    """Keep the labels that found no prediction."""
+    """Keep the labels that found no prediction, and those by key in any case."""
     for by, column in (("id", rows.c.id), ("key", rows.c.key)):
         mine = {e.name: e for e in labels if e.by == by}
         for part in _parts(list(mine)):
             known = select(column).where(rows.c.endpoint == endpoint, column.in_(part))
-            lost = set(part) - set(connection.scalars(known))
+            lost = set(part) - (set(connection.scalars(known)) if by == "id" else set())
             values = [
                 {
                     "endpoint": endpoint,
@@ -278,8 +292,10 @@ def _wait(connection: Connection, endpoint: str, labels: list[LabelEntry], make:
                 query = make(pending)
                 newer = {"label": query.excluded.label, "arrived": query.excluded.arrived}
                 keys = ("endpoint", "by", "name")
+                later = query.excluded.arrived >= pending.c.arrived
                 connection.execute(
-                    query.on_conflict_do_update(index_elements=keys, set_=newer), values
+                    query.on_conflict_do_update(index_elements=keys, set_=newer, where=later),
+                    values,
                 )
 
 

@@ -25,6 +25,8 @@ from tidemill.predictions.errors import CompactionRunning, DamagedArchive
 from tidemill.predictions.frames import Damaged, Framed, Tail, scan
 from tidemill.predictions.reader import decoded, decoder_of, table_of
 from tidemill.predictions.segments import (
+    DUE_BYTES,
+    DUE_SECONDS,
     Kind,
     alone,
     aside_folder,
@@ -39,8 +41,6 @@ from tidemill.predictions.values import Types
 
 ROW_GROUP = 16_384
 UNIT_BYTES = 256 << 20
-DUE_BYTES = 64 << 20
-DUE_SECONDS = 6 * 3600.0
 _EMPTY_SECONDS = 60.0
 _ORDER = {"predictions": ["time", "id"], "labels": ["arrival", "segment", "position", "row"]}
 _DAY_OF = {"predictions": "time", "labels": "arrival"}
@@ -239,6 +239,7 @@ def _write(path: Path, rows: pl.DataFrame, table: pa.Table, sizes: dict[str, int
             row_group_size=ROW_GROUP,
             use_dictionary=texts,
             write_page_index=True,
+            write_page_checksum=True,
         )
         file.flush()
         os.fsync(file.fileno())

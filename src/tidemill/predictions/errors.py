@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tidemill.core.errors import Busy, NotFound, TidemillError
+from tidemill.core.errors import Busy, InvalidData, NotFound, TidemillError
 
 
 class PredictionsError(TidemillError):
@@ -15,6 +15,14 @@ class PredictionNotFound(PredictionsError, NotFound):
 
 class LogStopped(PredictionsError, Busy):
     """Records cannot be written, for example because the disk is full."""
+
+
+class EndpointNotLogged(PredictionsError, NotFound):
+    """The log has nothing of an endpoint."""
+
+
+class BadLabels(PredictionsError, InvalidData):
+    """A label cannot be taken: the row, the value and what was expected are named."""
 
 
 class PredictionNotLogged(PredictionNotFound):

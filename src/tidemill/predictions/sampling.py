@@ -1,7 +1,7 @@
 """Ids that say that their request was left out of the log, so that an id alone tells why nothing is
 found.
 
-Part of the hot path. Which bits of an id are free is said in `identity.py`.
+Part of the hot path. `identity.py` leaves the bits free.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 _FLAG = 1 << 60
 _PATTERN = 0xD7 << 20
 _CHANCE = 0xFF << 20
+_ROWS = 0xFFFFF
+"""The bits that count the rows of a request."""
 
 
 def unlogged(number: int) -> int:
@@ -19,9 +21,14 @@ def unlogged(number: int) -> int:
 
     Example:
         >>> f"{unlogged(0x8123456789ABCDEF):016x}"
-        '912345678d7bcdef'
+        '912345678d700000'
     """
-    return number & ~_CHANCE | _FLAG | _PATTERN
+    return number & ~(_CHANCE | _ROWS) | _FLAG | _PATTERN
+
+
+def is_logged(number: int) -> bool:
+    """Whether the ids that are made of a number are of a request that is logged."""
+    return not number & _FLAG
 
 
 def is_unlogged(identifier: str) -> bool:

@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Literal
 
 Kind = Literal["predictions", "labels"]
+DUE_BYTES = 64 << 20
+DUE_SECONDS = 6 * 3600.0
 KINDS: tuple[Kind, ...] = ("predictions", "labels")
 
 
@@ -79,6 +81,21 @@ def sealed(paths: list[Path]) -> Iterator[list[Path]]:
                 stack.enter_context(_locked(path, fcntl.LOCK_EX | fcntl.LOCK_NB))
                 found.append(path)
         yield found
+
+
+def is_due(root: Path, endpoint: str, kind: Kind, now: float) -> bool:
+    """Whether an endpoint's sealed segments are worth a file.
+
+    Args:
+        root: The root of the letterbox.
+        endpoint: Whose.
+        kind: Which of them.
+        now: Seconds since 1970.
+    """
+    with sealed(segments(root, endpoint, kind)) as found:
+        filled = [s for path in found if (s := path.stat()).st_size]
+        oldest = min((s.st_mtime for s in filled), default=now)
+        return sum(s.st_size for s in filled) >= DUE_BYTES or now - oldest >= DUE_SECONDS
 
 
 def sync_folder(folder: Path) -> None:

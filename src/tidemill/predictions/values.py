@@ -102,6 +102,17 @@ def merged(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.drop(beside)
 
 
+def merged_lazily(frame: pl.LazyFrame) -> pl.LazyFrame:
+    """Return a table like `merged`, without looking at its values."""
+    schema = frame.collect_schema()
+    beside = [c for c in schema.names() if _base(c) in schema]
+    for name in beside:
+        common = _common(schema[_base(name)], schema[name])
+        columns = [pl.col(c).cast(common) for c in (_base(name), name)]
+        frame = frame.with_columns(pl.coalesce(columns).alias(_base(name)))
+    return frame.drop(beside)
+
+
 def type_names() -> tuple[ValueType, ...]:
     """Return the types that a column may have."""
     return get_args(ValueType)

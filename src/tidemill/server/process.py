@@ -21,6 +21,7 @@ from tidemill.home import Home
 from tidemill.monitoring.apart import Apart
 from tidemill.server.app import LOCAL, create_app
 from tidemill.server.doors import for_mlflow, mlflow_door
+from tidemill.server.losses import lost
 from tidemill.server.operations import Operations
 from tidemill.server.protocol import protocol
 from tidemill.server.repeating import Repeater
@@ -99,7 +100,7 @@ def serve(
         def rest() -> None:
             supervisor.wait(generation)
             on_ready(address, supervisor.url)
-            _loop(home, stopping, tick)
+            _loop(home, supervisor.url, stopping, tick)
 
         assert home.controller  # built before two threads would build it
         loop = _Companion(rest, server)
@@ -232,15 +233,17 @@ class _Server(uvicorn.Server):
             self.force_exit = True
 
 
-def _loop(home: Home, stopping: threading.Event, tick: float) -> None:
+def _loop(home: Home, serving: str, stopping: threading.Event, tick: float) -> None:
     """Let the loop go around until the end; a round that fails is reported and not the last."""
+    rounds = (home.controller.tick, home.keeper.tend, lambda: home.keeper.notice(lost(serving)))
     while not stopping.is_set():
-        try:
-            home.controller.tick()
-        except TidemillError as error:
-            logger.warning("the loop: %s", error)
-        except Exception:
-            logger.exception("the loop failed this time around")
+        for part in rounds:
+            try:
+                part()
+            except TidemillError as error:
+                logger.warning("the loop: %s", error)
+            except Exception:
+                logger.exception("the loop failed this time around")
         stopping.wait(tick)
 
 

@@ -53,6 +53,14 @@ def _gc(context: Context, given: argparse.Namespace) -> int:
         ("stored files", f"{found.blobs:,}", size(found.blob_bytes)),
         ("unpacked folders", f"{found.folders:,}", ""),
         ("database", "", size(found.database_bytes)),
+        *(
+            (
+                f"log of {d.endpoint}, {d.days[0]} to {d.days[-1]}",
+                f"{d.predictions:,}",
+                size(d.bytes),
+            )
+            for d in found.log
+        ),
     ]
     context.output.table(("would go" if found.dry else "gone", "", "freed"), rows)
     if found.kept:

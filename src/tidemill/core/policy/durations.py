@@ -1,12 +1,13 @@
-"""Durations as people write them."""
+"""Durations and sizes as people write them."""
 
 from __future__ import annotations
 
 import math
 import re
 
-from tidemill.core.policy.records import UNITS
+from tidemill.core.policy.records import SIZES, UNITS
 
+_SIZE = re.compile(rf"(\d+(?:\.\d+)?)\s*({'|'.join(SIZES)})")
 _DURATION = re.compile(rf"(\d+(?:\.\d+)?)\s*({'|'.join(UNITS)})")
 
 
@@ -24,3 +25,16 @@ def duration(value: object) -> float | None:
         return None
     seconds = float(match[1]) * UNITS[match[2]]
     return seconds if math.isfinite(seconds) else None
+
+
+def size(value: object) -> int | None:
+    """Return bytes, from a number of them or from text such as `"10GB"`; else nothing.
+
+    Example:
+        >>> size("10GB"), size("1.5MB"), size(30), size("large")
+        (10000000000, 1500000, 30, None)
+    """
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value if value > 0 else None
+    match = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
+    return None if match is None else int(float(match[1]) * SIZES[match[2]])

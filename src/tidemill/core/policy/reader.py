@@ -16,11 +16,13 @@ import msgspec
 
 from tidemill.core import settings
 from tidemill.core.errors import nearest
-from tidemill.core.policy.durations import duration
+from tidemill.core.policy.durations import duration, size
 from tidemill.core.policy.errors import BadPolicy
 from tidemill.core.policy.lines import Path, locate
 from tidemill.core.policy.records import (
     DURATION,
+    SIZE,
+    SIZES,
     UNITS,
     AlertPolicy,
     AlertRule,
@@ -197,7 +199,13 @@ class _Reader:
 
     def _record(self, table: Any, path: Path, kind: type[msgspec.Struct]) -> Any:
         content = dict(self._known(table, path, kind))
-        for key in content.keys() & _durations(kind):
+        for key in content.keys() & _titled(kind, SIZE):
+            number = size(content[key])
+            if number is None:
+                expected = f'a size such as "10GB" ({", ".join(SIZES)}), or a number of bytes'
+                raise self._wrong((*path, key), content[key], expected)
+            content[key] = number
+        for key in content.keys() & _titled(kind, DURATION):
             seconds = duration(content[key])
             if seconds is None:
                 units = ", ".join(UNITS)
@@ -281,10 +289,10 @@ def _in_words(said: str) -> str:
     return " or ".join(kinds) + bound
 
 
-def _durations(kind: type[msgspec.Struct]) -> frozenset[str]:
-    """Return the keys of a record that hold durations."""
+def _titled(kind: type[msgspec.Struct], title: str) -> frozenset[str]:
+    """Return the keys of a record that hold durations, or sizes."""
     fields = msgspec.structs.fields(kind)
-    return frozenset(f.encode_name for f in fields if any(m == DURATION for m in _titles(f.type)))
+    return frozenset(f.encode_name for f in fields if any(m == title for m in _titles(f.type)))
 
 
 def _titles(kind: Any) -> Iterator[str | None]:

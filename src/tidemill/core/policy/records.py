@@ -19,6 +19,13 @@ UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 7 * 8
 DURATION = "duration"
 """The title by which the reader knows that text such as `"7d"` may stand for a number."""
 
+SIZE = "size"
+"""The title by which the reader knows that text such as `"10GB"` may stand for a number."""
+
+SIZES = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+"""What a size is counted in, in bytes."""
+
+Size = Annotated[int, Meta(gt=0, title=SIZE)]
 Seconds = Annotated[float, Meta(ge=0, title=DURATION)]
 Span = Annotated[float, Meta(gt=0, title=DURATION)]
 Share = Annotated[float, Meta(ge=0, le=1)]
@@ -192,9 +199,12 @@ class ServingPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         endpoint: The endpoint's name; the model's name where it is left out.
         validate: Whether a request that breaks the contract is refused or only counted.
         log: Which share of predictions is logged, 0 to 1.
-        redact: Columns that never reach the log.
+        redact: Columns that never reach the log as they are: `NAME` not at all, `NAME: hash` as a
+            keyed hash, `NAME: truncate 3` as its first letters.
         durable: Whether a prediction is answered only when its log record is on disk.
         keep: How many of the versions that answered before stay warm.
+        log_keep: How long the log is kept, such as `"90d"`; for ever where it is left out.
+        log_size: How large it may become, such as `"10GB"`; its oldest days go first.
     """
 
     endpoint: str | None = None
@@ -203,6 +213,8 @@ class ServingPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     redact: tuple[str, ...] = ()
     durable: bool = False
     keep: Annotated[int, Meta(ge=0, le=50)] = 1
+    log_keep: Span | None = None
+    log_size: Size | None = None
 
 
 class SinkPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -10,6 +10,7 @@ from tidemill.core.errors import nearest
 from tidemill.core.policy.alerting import of_alerts
 from tidemill.core.policy.breach import Breach, Path
 from tidemill.core.policy.records import DatasetPolicy, GateRule, ModelPolicy, Policy
+from tidemill.core.policy.redaction import ACTIONS, read_redaction
 from tidemill.core.tasks import (
     CLASSIFICATION_METRICS,
     REGRESSION_METRICS,
@@ -76,6 +77,10 @@ def _of_model(path: Path, model: ModelPolicy, policy: Policy) -> Iterator[Breach
             if trigger.startswith("schedule"):
                 expected = "five fields of a schedule in UTC, as in 'schedule: 0 3 * * 1'"
             yield Breach(where, f"is {trigger!r}", expected)
+    for index, redacted in enumerate(model.serving.redact):
+        if read_redaction(redacted) is None:
+            where = (*path, "serving", "redact", str(index))
+            yield Breach(where, f"is {redacted!r}", "one of " + ", ".join(map(repr, ACTIONS)))
     if model.monitor.window < model.monitor.block:
         expected = f"at least one block ({model.monitor.block:g} s)"
         yield Breach((*path, "monitor", "window"), f"is {model.monitor.window:g} s", expected)

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from tidemill.core.policy.records import DURATION, UNITS, Policy
+from tidemill.core.policy.records import DURATION, SIZE, SIZES, UNITS, Policy
 
 _ENTRY = re.compile(r"^ {8}(\w+): (.*(?:\n {12}.*)*)", re.MULTILINE)
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -36,7 +36,9 @@ def policy_schema() -> dict[str, Any]:
 
 
 def _accept_text(option: dict[str, Any]) -> None:
-    """A duration is a number in the records, and may be text in the file."""
-    if option.get("title") == DURATION:
-        option["type"] = ["number", "string"]
-        option["pattern"] = rf"^\s*\d+(\.\d+)?\s*({'|'.join(UNITS)})\s*$"
+    """A duration or a size is a number in the records, and may be text in the file."""
+    title = option.get("title")
+    if title in (DURATION, SIZE):
+        units = "|".join(UNITS if title == DURATION else SIZES)
+        option["type"] = ["number" if title == DURATION else "integer", "string"]
+        option["pattern"] = rf"^\s*\d+(\.\d+)?\s*({units})\s*$"

@@ -19,6 +19,7 @@ from tidemill.server.operations.data import Data
 from tidemill.server.operations.endpoints import Endpoints
 from tidemill.server.operations.errors import BadArgument, UnknownOperation
 from tidemill.server.operations.evidence import Evidence
+from tidemill.server.operations.letterbox import Letterbox
 from tidemill.server.operations.loop import Loop
 from tidemill.server.operations.models import Models
 from tidemill.server.operations.overview import Overview
@@ -37,6 +38,7 @@ class Operations(
     Evidence,
     Watching,
     Telling,
+    Letterbox,
     Loop,
     Webhooks,
 ):

@@ -56,11 +56,12 @@ class Loop(Subject):
                 f"{older_than!r} is no age.", expected="a number and a unit, such as 30d or 12h"
             )
         age = timedelta(seconds=seconds)
-        return self._jobs.start(
-            lambda job: setattr(
-                job,
-                "reclaimed",
-                self._home.upkeep.collect(older_than=age, actor=USER, dry=dry_run),
-            ),
-            "gc",
-        )
+
+        def collect(job: Job) -> None:
+            reclaimed = self._home.upkeep.collect(older_than=age, actor=USER, dry=dry_run)
+            if not dry_run:
+                self._home.keeper.compact()
+            log = self._home.keeper.expire(dry=dry_run)
+            job.reclaimed = msgspec.structs.replace(reclaimed, log=log)
+
+        return self._jobs.start(collect, "gc")

@@ -15,6 +15,7 @@ from tidemill.predictions.writer import (
     labels_folder,
     predictions_folder,
 )
+from tidemill.serving.worker.redaction import Redactions
 
 
 class Receipt(NamedTuple):
@@ -34,18 +35,35 @@ class Log:
     Args:
         folder: The root of the letterbox.
         ids: Name the segments.
+        redactions: What of a request reaches it.
     """
 
-    def __init__(self, folder: Path, ids: Ids) -> None:
+    def __init__(self, folder: Path, ids: Ids, redactions: Redactions) -> None:
         self._folder = folder
         self._ids = ids
+        self.redactions = redactions
         self._predictions: dict[str, RecordWriter] = {}
         self._labels: dict[str, RecordWriter] = {}
 
     @property
     def dropped(self) -> int:
         """How many records were lost."""
-        return sum(w.dropped for w in (*self._predictions.values(), *self._labels.values()))
+        return sum(self.losses.values())
+
+    @property
+    def losses(self) -> dict[str, int]:
+        """How many records were lost, by endpoint."""
+        found: dict[str, int] = {}
+        for writers in (self._predictions, self._labels):
+            for name, writer in writers.items():
+                found[name] = found.get(name, 0) + writer.dropped
+        return found
+
+    @property
+    def commit_seconds(self) -> float:
+        """How long the slowest of the last commits took."""
+        writers = (*self._predictions.values(), *self._labels.values())
+        return max((w.commit_seconds for w in writers), default=0.0)
 
     def prediction(self, endpoint: str, record: PredictionRecord) -> Receipt:
         """Take one answered request; never waits."""

@@ -96,6 +96,19 @@ FAMILIES = (
         "tidemill_log_dropped_total",
         "counter",
         "Records that the prediction log lost, because they could not be written.",
+        ("endpoint",),
+    ),
+    Family(
+        "tidemill_log_window_seconds",
+        "gauge",
+        "How long a record of the prediction log waits for its commit at the most.",
+        ("worker",),
+    ),
+    Family(
+        "tidemill_log_commit_seconds",
+        "gauge",
+        "How long the last commit of the prediction log took.",
+        ("worker",),
     ),
     Family("tidemill_worker_restarts_total", "counter", "Workers that died and were replaced."),
     Family(

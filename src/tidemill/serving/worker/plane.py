@@ -12,7 +12,7 @@ import logging
 import random
 from collections.abc import Callable
 from concurrent.futures import Executor
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -23,6 +23,7 @@ from tidemill.models.errors import InvalidInput, TooBusy, TooSlow
 from tidemill.predictions.errors import LogStopped
 from tidemill.predictions.identity import ids_of, request_number
 from tidemill.predictions.records import PredictionRecord
+from tidemill.predictions.sampling import is_logged, unlogged
 from tidemill.serving.routes import RouteTarget
 from tidemill.serving.worker.batching import Queue
 from tidemill.serving.worker.http import HttpError, Response, error_response
@@ -152,6 +153,9 @@ class Plane:
             self._refused(endpoint, 429)
             raise HttpError(429, "Too many rows are waiting. Try again in a second.", RETRY)
         number = request_number(self._rng, ask.key)
+        # Of one request the log has all answers or none, so that they can be compared.
+        if endpoint.routes.log < 1.0 and self._rng.random() >= endpoint.routes.log:
+            number = unlogged(number)
         job = _Job(self, ask, endpoint, target, rows, self._clock.monotonic(), number)
         self.waiting += rows.count
         self._start(job)
@@ -280,11 +284,16 @@ class Plane:
         latency = now - job.ask.arrived
         served.rows += job.rows.count
         served.request.observe(latency)
-        if routes.log < 1.0 and self._rng.random() >= routes.log:
+        if not job.logged:
             return None
-        features = job.rows.features(job.endpoint.versions[target.version].inputs)
+        inputs = job.endpoint.versions[target.version].inputs
+        features: dict[str, Any] = job.rows.features(inputs)
+        keys = job.rows.keys
+        redacted: dict[str, list[str | None]] = {}
         if routes.redact:
-            features = {n: v for n, v in features.items() if n not in routes.redact}
+            redaction = self._log.redactions.of(routes.redact)
+            features, redacted = redaction.parted(features)
+            keys = redaction.keys(inputs.key, keys)
         record = PredictionRecord(
             job.ask.time,
             target.model,
@@ -294,11 +303,13 @@ class Plane:
             int(latency * 1e6),
             status,
             ids,
-            job.rows.keys,
+            keys,
             features,
             [] if outcome is None else outcome.values,
             None if outcome is None else outcome.scores,
+            weight=1.0 / routes.log,
             trace=job.ask.trace,
+            redacted=redacted,
         )
         return self._log.prediction(name, record)
 
@@ -373,6 +384,7 @@ class _Job:
         "ask",
         "began",
         "endpoint",
+        "logged",
         "mirrored",
         "number",
         "reply",
@@ -394,6 +406,7 @@ class _Job:
         mirrored: bool = False,
     ) -> None:
         self._plane = plane
+        self.logged = is_logged(number)
         self.began = began
         self.ask = ask
         self.endpoint = endpoint

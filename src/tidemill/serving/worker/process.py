@@ -27,6 +27,7 @@ import uvloop
 from tidemill.core.clock import Clock, SystemClock
 from tidemill.core.errors import MissingExtra, TidemillError, Usage
 from tidemill.core.ids import Ids
+from tidemill.predictions.writer import INTERVAL
 from tidemill.serving.routes import read_routes
 from tidemill.serving.worker.access import AccessLog
 from tidemill.serving.worker.app import App
@@ -45,6 +46,7 @@ from tidemill.serving.worker.metrics import Metrics, Sample
 from tidemill.serving.worker.opening import Places
 from tidemill.serving.worker.peers import State, clear, open_socket, write_state
 from tidemill.serving.worker.plane import Plane
+from tidemill.serving.worker.redaction import Redactions
 from tidemill.serving.worker.table import Table, load_table
 from tidemill.serving.worker.tracing import Traces, are_wanted, sampler_of
 
@@ -126,7 +128,8 @@ class Worker:
         self._loop = loop
         self._clock = clock
         self._executor = ThreadPoolExecutor(THREADS, thread_name_prefix="tidemill-large")
-        self.log = Log(settings.predictions, Ids(clock))
+        secret = settings.routes.with_name("redaction.key")
+        self.log = Log(settings.predictions, Ids(clock), Redactions(secret))
         metrics = Metrics()
         self.plane = Plane(
             loop=loop,
@@ -331,7 +334,12 @@ class Worker:
         return [
             Sample("tidemill_rows_waiting", worker, self.plane.waiting),
             Sample("tidemill_connections", worker, len(self._connections.open)),
-            Sample("tidemill_log_dropped_total", (), self.log.dropped),
+            *(
+                Sample("tidemill_log_dropped_total", (("endpoint", name),), count)
+                for name, count in self.log.losses.items()
+            ),
+            Sample("tidemill_log_window_seconds", worker, INTERVAL),
+            Sample("tidemill_log_commit_seconds", worker, self.log.commit_seconds),
             Sample("tidemill_worker_restarts_total", (), int(self._settings.restarted)),
             Sample("tidemill_repeated_total", (), self._connections.repeated),
             *self._watched(),

@@ -86,7 +86,7 @@ class Inputs:
         self.whole = not {"int", "bool"}.isdisjoint(self.types.values())
         self._features = frozenset(self.names)
         self._passengers = frozenset(contract.names) - self._features
-        self._key = contract.key.name if contract.key else None
+        self.key = contract.key.name if contract.key else None
         self._encoder = encoder
         self._together = together
 
@@ -125,13 +125,13 @@ class Inputs:
             self._encoder.encode_matrix(matrices[0])
 
     def _keys(self, columns: Mapping[str, Values], count: int) -> list[str | None] | None:
-        values = None if self._key is None else columns.get(self._key)
+        values = None if self.key is None else columns.get(self.key)
         if values is None:
             return None
         if len(values) != count:
             raise InvalidInput(
-                f"Column {self._key!r} has {len(values)} values.",
-                column=self._key or "",
+                f"Column {self.key!r} has {len(values)} values.",
+                column=self.key or "",
                 expected=f"{count}, as many as {self.names[0]!r} has",
             )
         return [None if v is None else str(v) for v in listed(values)]

@@ -1,22 +1,34 @@
-"""What came true: labels by prediction id or by key, one or many, early, late, or corrected."""
+"""What came true: labels by prediction id or by key, one or many, early, late, or corrected.
+
+JSON, CSV or Parquet. What is answered is on disk, and says where a delivery contradicts itself.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from concurrent.futures import Executor
-from datetime import UTC, datetime
+from datetime import datetime
 
 import msgspec
 
-from tidemill.core.clock import micros
+from tidemill.predictions.deliveries import (
+    MOST_ROWS,
+    label_row,
+    label_rows,
+    labels_of_text,
+    said_of,
+)
+from tidemill.predictions.errors import BadLabels
 from tidemill.predictions.records import LabelRow
+from tidemill.serving.worker.columns import described
 from tidemill.serving.worker.doors.common import Reception, check_no_form, decode
+from tidemill.serving.worker.doors.tables import JSON, media_type, read_body
 from tidemill.serving.worker.http import HttpError, Request, Response, json_response
 from tidemill.serving.worker.log import Log
 from tidemill.serving.worker.metrics import Metrics
 from tidemill.serving.worker.plane import Plane
-
-_MOST = 100_000
+from tidemill.serving.worker.rows import listed
+from tidemill.serving.worker.version import Version
 
 
 class LabelIn(msgspec.Struct, forbid_unknown_fields=True):
@@ -75,31 +87,46 @@ class LabelDoor:
         Raises:
             HttpError: A label names no prediction, or the endpoint is unknown.
         """
-        self._plane.table.endpoint(name)
+        endpoint = self._plane.table.endpoint(name)
         check_no_form(request)
-        delivery: LabelsIn = decode(_DECODER, self._reception.body(request))
-        if len(delivery.labels) > _MOST:
-            raise HttpError(413, f"There are more than {_MOST:,} labels. Send them in parts.")
-        rows = [_row(i, label) for i, label in enumerate(delivery.labels)]
+        version = endpoint.versions[endpoint.champion.version]
+        kind = media_type(request.header(b"content-type") or JSON)
+        rows = _rows(kind, self._reception.body(request), version)
+        if len(rows) > MOST_ROWS:
+            raise HttpError(413, f"There are more than {MOST_ROWS:,} labels. Send them in parts.")
+        if endpoint.routes.redact:
+            redaction = self._log.redactions.of(endpoint.routes.redact)
+            keys = redaction.keys(version.inputs.key, [r.key for r in rows])
+            rows = [
+                msgspec.structs.replace(row, key=key)
+                for row, key in zip(rows, keys or [r.key for r in rows], strict=True)
+            ]
         if rows:
             writer = self._log.labels(name, self._reception.time(request), rows)
             loop = asyncio.get_running_loop()
             await loop.run_in_executor(self._executor, writer.flush)
         self._metrics.count("tidemill_labels_total", (("endpoint", name),), len(rows))
-        return json_response({"accepted": len(rows)})
+        return json_response(said_of(rows))
 
 
-def _row(index: int, label: LabelIn) -> LabelRow:
-    if (label.prediction_id is None) == (label.key is None):
-        raise HttpError(
-            400, f"Label {index} names no prediction. Expected either `prediction_id` or `key`."
-        )
-    moment = label.time
-    if moment is not None and moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return LabelRow(
-        label.label,
-        label.prediction_id,
-        None if label.key is None else str(label.key),
-        None if moment is None else micros(moment),
-    )
+def _rows(kind: str, body: bytes, version: Version) -> list[LabelRow]:
+    """Return the labels of a body: JSON, CSV or Parquet.
+
+    Raises:
+        HttpError: A label cannot be taken; its row, value and what was expected are named.
+    """
+    try:
+        if kind == JSON:
+            delivery: LabelsIn = decode(_DECODER, body)
+            given = enumerate(delivery.labels)
+            return [label_row(i, r.prediction_id, r.key, r.label, r.time) for i, r in given]
+        form = read_body(kind, body)
+        columns = {name: listed(values) for name, values in form.content.items()}
+        if form.name == "csv":
+            columns = {name: [v or None for v in values] for name, values in columns.items()}
+            if "label" in columns:
+                answers = described(version).prediction
+                columns["label"] = labels_of_text(columns["label"], answers)
+        return label_rows(columns)
+    except BadLabels as error:
+        raise HttpError(400, str(error)) from error

@@ -95,7 +95,8 @@ def _labels(endpoint: Endpoint, signature: Signature) -> Json:
     known = signature.classes[0] if signature.classes else 1.0
     sample = {"labels": [{"key": "row-1", "label": known}]}
     asked = _object({"labels": {"type": "array", "items": label}})
-    answers = _object({"accepted": {"type": "integer"}})
+    count, names = {"type": "integer"}, {"type": "array", "items": {"type": "string"}}
+    answers = _object({"accepted": count, "contradictory": count, "examples": names})
     return _operation(f"Tell {endpoint.name} what came true", asked, sample, answers)
 
 

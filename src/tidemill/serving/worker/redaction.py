@@ -1,0 +1,103 @@
+"""What of a request reaches the log: columns left out, hashed or cut, by policy."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tidemill.core.policy.redaction import Redact, read_redaction
+
+_KEY_BYTES = 32
+_HASH_BYTES = 16
+
+
+class Redaction:
+    """The rules of an endpoint.
+
+    Args:
+        rules: As the policy has them.
+        secret: The key of the hashes.
+    """
+
+    def __init__(self, rules: Sequence[str], secret: bytes) -> None:
+        read = [read_redaction(rule) for rule in rules]
+        self._rules = {rule.column: rule for rule in read if rule is not None}
+        self._secret = secret
+
+    def parted(
+        self, features: Mapping[str, Any]
+    ) -> tuple[dict[str, Any], dict[str, list[str | None]]]:
+        """Return the features that are logged as they are, and what is logged of others."""
+        plain, redacted = {}, {}
+        for name, values in features.items():
+            rule = self._rules.get(name)
+            if rule is None:
+                plain[name] = values
+            elif rule.action != "drop":
+                redacted[name] = [self._left(rule, value) for value in values]
+        return plain, redacted
+
+    def keys(self, column: str | None, keys: list[str | None] | None) -> list[str | None] | None:
+        """Return what is logged of rows' keys.
+
+        Args:
+            column: The contract's key column.
+            keys: One a row.
+        """
+        rule = None if column is None else self._rules.get(column)
+        if rule is None or keys is None:
+            return keys
+        return None if rule.action == "drop" else [self._left(rule, key) for key in keys]
+
+    def _left(self, rule: Redact, value: Any) -> str | None:
+        if value is None:
+            return None
+        text = str(value)
+        if rule.action == "truncate":
+            return text[: rule.length]
+        hasher = hashlib.blake2b(
+            text.encode("utf-8", "surrogatepass"), key=self._secret, digest_size=_HASH_BYTES
+        )
+        return hasher.hexdigest()
+
+
+class Redactions:
+    """The rules of all endpoints.
+
+    Args:
+        secret: The file of the hashes' key; made if it is missing.
+    """
+
+    def __init__(self, secret: Path) -> None:
+        self._file = secret
+        self._secret: bytes | None = None
+        self._known: dict[tuple[str, ...], Redaction] = {}
+
+    def of(self, rules: tuple[str, ...]) -> Redaction:
+        """Return what the rules of an endpoint do."""
+        found = self._known.get(rules)
+        if found is None:
+            if self._secret is None:
+                self._secret = _secret(self._file)
+            found = self._known[rules] = Redaction(rules, self._secret)
+        return found
+
+
+def _secret(path: Path) -> bytes:
+    """Return the key of the hashes; the first of the workers to ask makes it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    if not path.exists():
+        draft.touch(0o600)
+        with draft.open("wb") as file:
+            file.write(os.urandom(_KEY_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+        with contextlib.suppress(FileExistsError):
+            path.hardlink_to(draft)
+        draft.unlink()
+    return path.read_bytes()
