@@ -348,6 +348,7 @@ class Home:
         from tidemill.monitoring.alerts.gauges import HealthGauges
         from tidemill.monitoring.alerts.service import Alerts
         from tidemill.monitoring.alerts.sources import MonitorSource
+        from tidemill.upkeep.alerting import LogSource
 
         return Alerts(
             self.db,
@@ -355,7 +356,7 @@ class Home:
             self.clock,
             self.ids,
             policy=self._alert_policy,
-            sources=(MonitorSource(self.journal, self.monitor), LoopSource()),
+            sources=(MonitorSource(self.journal, self.monitor), LoopSource(), LogSource()),
             gauges=(HealthGauges(self.health, self.clock, self._served),),
         )
 

@@ -19,6 +19,7 @@ from tidemill.predictions.reader import read_predictions
 from tidemill.predictions.records import LabelRecord, LabelRow, PredictionRecord
 from tidemill.predictions.segments import segments
 from tidemill.predictions.writer import RecordWriter, labels_folder, predictions_folder
+from tidemill.upkeep.alerting import LogSource
 from tidemill.upkeep.letterbox import Keeper
 
 
@@ -129,3 +130,6 @@ def test_damage_and_losses_are_facts_and_each_is_said_once(
     facts = journal.read(types=("log.damaged", "log.lost"))
     assert [fact.fields().get("records") for fact in facts] == [None, 3, 2]
     assert facts[0].fields()["files"] == list(done.aside)
+    alarms = [seen for fact in facts for seen in LogSource()(fact)]
+    assert [alarm.kind for alarm in alarms] == ["log-damaged", "log-lost", "log-lost"]
+    assert alarms[1].message == "3 records of answered requests could not be logged."

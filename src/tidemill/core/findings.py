@@ -28,11 +28,14 @@ Happening = Literal[
     "rolled-back",
     "promoted",
     "data-refused",
+    "log-lost",
+    "log-damaged",
 ]
 """What rules of `[alerts]` may name beside findings. `training-failed`: until one succeeds.
 `data-refused`: until data of the dataset are taken in. Over as soon as they are told are
-`gate-held` (a candidate was held back), `rolled-back` and `promoted`. Where no rule names them,
-nobody is told of what is as it should be: a gate that holds back, and a promotion."""
+`gate-held` (a candidate was held back), `rolled-back`, `promoted`, `log-lost` (predictions were
+answered that the log could not take) and `log-damaged` (some of it cannot be read). Where no rule
+names them, nobody is told of what is as it should be: a gate that holds back, and a promotion."""
 Severity = Literal["info", "warning", "critical"]
 KINDS: tuple[FindingKind, ...] = get_args(FindingKind)
 HAPPENINGS: tuple[Happening, ...] = get_args(Happening)

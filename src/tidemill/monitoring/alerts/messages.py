@@ -17,6 +17,8 @@ _WORDS = {
     "health": "the system is short of something",
     "training-failed": "a training failed",
     "gate-held": "a candidate was held back",
+    "log-lost": "predictions were not logged",
+    "log-damaged": "the prediction log is damaged",
     "rolled-back": "a candidate was rolled back",
     "promoted": "a version was promoted",
     "data-refused": "data were refused",
