@@ -207,8 +207,15 @@ def take_in(
 
 
 def waiting_since(connection: Connection, endpoint: str, arrived: int) -> list[LabelEntry]:
-    """Return the labels without a prediction that arrived after a moment."""
-    query = select(pending).where(pending.c.endpoint == endpoint, pending.c.arrived > arrived)
+    """Return the labels without a prediction that arrived after a moment.
+
+    Those by key are kept in any case, and only count where no prediction of their key is kept.
+    """
+    met = rows.c.endpoint == endpoint, rows.c.key == pending.c.name
+    alone = or_(pending.c.by == "id", ~select(rows.c.id).where(*met).exists())
+    query = select(pending).where(
+        pending.c.endpoint == endpoint, pending.c.arrived > arrived, alone
+    )
     return [LabelEntry(r.by, r.name, r.label, r.arrived) for r in connection.execute(query)]
 
 
