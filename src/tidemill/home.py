@@ -586,6 +586,8 @@ class Home:
         workers: int = 1,
         header_clock: bool = False,
         allow_hosts: tuple[str, ...] = (),
+        grpc_port: int | None = None,
+        access_log: Path | None = None,
     ) -> Supervisor:
         """Return a supervisor of this home's workers, not started yet."""
         from tidemill.serving.supervisor import Supervisor
@@ -602,6 +604,8 @@ class Home:
             workers=workers,
             header_clock=header_clock,
             allow_hosts=allow_hosts,
+            grpc_port=grpc_port,
+            access_log=access_log,
         )
 
     def unpack(self, bundle: str) -> Path:

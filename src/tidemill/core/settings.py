@@ -14,7 +14,7 @@ import msgspec
 from tidemill.core.errors import Usage, nearest
 
 Value = bool | int | float | str
-Kind = Literal["text", "port", "count", "seconds"]
+Kind = Literal["text", "port", "optional port", "count", "seconds"]
 
 
 class BadSetting(Usage):
@@ -59,7 +59,14 @@ SETTINGS = (
     Setting("host", "text", "127.0.0.1", "The address that `tidemill up` listens on."),
     Setting("port", "port", 8750, "The port of the page and the API."),
     Setting("serve_port", "port", 8751, "The port of the workers, where predictions are made."),
+    Setting("grpc_port", "optional port", "off", "The port of the workers for gRPC, or `off`."),
     Setting("workers", "count", 1, "How many worker processes make predictions."),
+    Setting(
+        "access_log",
+        "text",
+        "off",
+        "A file with a line for each request to the workers, or `off`.",
+    ),
     Setting("tick", "seconds", 30.0, "How often the loop goes around, in seconds."),
     Setting(
         "webhook_hosts",
@@ -75,6 +82,7 @@ _BY_NAME = {setting.name: setting for setting in SETTINGS}
 _EXPECTED: dict[Kind, str] = {
     "text": "text that is not empty",
     "port": "a port, from 0 (any free one) to 65535",
+    "optional port": "a port, from 1 to 65535, or `off`",
     "count": "a whole number from 1 to 1024",
     "seconds": "a number of seconds above 0, at most 86400",
 }
@@ -201,6 +209,7 @@ def _seconds(value: object) -> float | None:
 _READERS = {
     "text": _text,
     "port": lambda value: _whole(value, 0, 65535),
+    "optional port": lambda value: "off" if value == "off" else _whole(value, 1, 65535),
     "count": lambda value: _whole(value, 1, 1024),
     "seconds": _seconds,
 }

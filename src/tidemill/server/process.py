@@ -10,13 +10,15 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import uvicorn
 
 from tidemill.core.clock import SystemClock
-from tidemill.core.errors import Refused, TidemillError
+from tidemill.core.errors import MissingExtra, Refused, TidemillError
 from tidemill.home import Home
 from tidemill.monitoring.apart import Apart
 from tidemill.server.app import LOCAL, create_app
@@ -53,6 +55,8 @@ def serve(
     workers: int,
     on_ready: Callable[[str, str], None],
     tick: float = TICK_SECONDS,
+    grpc_port: int | None = None,
+    access_log: Path | None = None,
 ) -> None:
     """Serve a home until a signal to stop comes.
 
@@ -64,10 +68,18 @@ def serve(
         workers: How many workers.
         on_ready: Is told the two addresses, once both answer.
         tick: How often the loop goes around, in seconds.
+        grpc_port: The workers' port for gRPC, or none.
+        access_log: A file for a line about each request to the workers, or none.
 
     Raises:
         OpenToOthers: The host is not loopback.
+        MissingExtra: gRPC is asked for and not installed.
     """
+    if grpc_port is not None and find_spec("grpc") is None:
+        raise MissingExtra(
+            f"The port {grpc_port} for gRPC needs grpcio, which is not installed.",
+            hint='Install it with: pip install "tidemill[grpc]"',
+        )
     if host not in LOCAL:
         raise OpenToOthers(
             f"The address {host} is reachable from other machines, and this server asks nobody "
@@ -76,7 +88,13 @@ def serve(
             hint="Put a proxy that authenticates before it.",
         )
     generation = home.deployments.write_routes()
-    supervisor = home.supervisor(host=host, port=serve_port, workers=workers)
+    supervisor = home.supervisor(
+        host=host,
+        port=serve_port,
+        workers=workers,
+        grpc_port=grpc_port,
+        access_log=access_log,
+    )
     supervisor.start()
     stopping = threading.Event()
     listening = None

@@ -36,6 +36,8 @@ def register(commands: Any, common: argparse.ArgumentParser) -> None:
     up.add_argument("--host", help="the address to listen on (default: 127.0.0.1)")
     up.add_argument("--port", type=int, help="of the control plane (default: 8750)")
     up.add_argument("--serve-port", type=int, help="of the workers (default: 8751)")
+    up.add_argument("--grpc-port", help="of the workers, for gRPC; needs the extra grpc")
+    up.add_argument("--access-log", help="a file for a line about each request to the workers")
     up.add_argument("--workers", type=int, help="how many (default: 1)")
     up.add_argument("--tick", type=float, help="how often the loop goes around, in s (default: 30)")
     up.set_defaults(command=_up)
@@ -114,6 +116,8 @@ def _up(context: Context, given: argparse.Namespace) -> int:
             workers=int(said["workers"]),
             on_ready=ready,
             tick=float(said["tick"]),
+            grpc_port=None if said["grpc_port"] == "off" else int(said["grpc_port"]),
+            access_log=None if said["access_log"] == "off" else Path(str(said["access_log"])),
         )
     return 0
 
