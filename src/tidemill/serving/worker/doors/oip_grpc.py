@@ -206,7 +206,8 @@ class GrpcInference:
         finally:
             self._traces.end(called, status, self._clock.monotonic())
             if called.trace is not None:
-                context.set_trailing_metadata(((HEADER.decode(), called.trace.header),))
+                told = (HEADER.decode(), called.trace.header.decode())
+                context.set_trailing_metadata((told,))
         return answer
 
     async def _answer(self, request: Any, context: Any, called: Request) -> bytes:
