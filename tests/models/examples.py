@@ -261,3 +261,24 @@ def catboost_categories() -> FlavorExample:
     model = _catboost("CatBoostRegressor", cat_features=[2])
     model.fit([list(r) for r in x[CUT:].rows()], y[CUT:].to_list())
     return FlavorExample("catboost", model, "regression", x[:CUT], twin=False)
+
+
+@cache
+def torch_binary() -> FlavorExample:
+    torch = pytest.importorskip("torch")
+    x, _ = _frame(load_breast_cancer())
+    torch.manual_seed(0)
+    layers = (torch.nn.BatchNorm1d(30), torch.nn.Linear(30, 4), torch.nn.ReLU())
+    model = torch.nn.Sequential(*layers, torch.nn.Linear(4, 1), torch.nn.Sigmoid())
+    model(torch.tensor(x[CUT:].to_numpy(), dtype=torch.float32))  # BatchNorm learns its means
+    model.classes_ = [False, True]
+    return FlavorExample("torch", model.eval(), "binary", x[:CUT])
+
+
+@cache
+def torch_regression() -> FlavorExample:
+    torch = pytest.importorskip("torch")
+    x, _ = _frame(load_diabetes())
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Linear(10, 4), torch.nn.Tanh(), torch.nn.Linear(4, 1))
+    return FlavorExample("torch", model.eval(), "regression", x[:CUT])

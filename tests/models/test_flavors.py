@@ -39,6 +39,8 @@ EXAMPLES: list[Callable[[], FlavorExample]] = [
     examples.catboost_regression,
     examples.catboost_poisson,
     examples.catboost_categories,
+    examples.torch_binary,
+    examples.torch_regression,
 ]
 
 

@@ -22,6 +22,7 @@ from tests.serving.conftest import (
     target,
 )
 
+from tidemill.core.contract import Column, Contract
 from tidemill.models.packing import pack
 from tidemill.models.runtime.environments import Environments
 from tidemill.models.runtime.limits import Limits
@@ -51,20 +52,32 @@ def failing(rows: pl.DataFrame) -> Any:
     return rows["a"].fill_null(0.0)
 
 
+def moments(rows: pl.DataFrame) -> Any:
+    return rows["when"].dt.hour().fill_null(99) + rows["day"].dt.day().fill_null(0) * 100.0
+
+
+WHEN = Contract(columns=(Column(name="when", type="datetime"), Column(name="day", type="date")))
+MOMENTS = pl.DataFrame(
+    {"when": ["2013-02-01T06:30:00", None], "day": ["2013-02-01", None]}
+).with_columns(pl.col("when").str.to_datetime(time_unit="us"), pl.col("day").str.to_date())
+
+
 @pytest.fixture(scope="module")
 def places(tmp_path_factory: pytest.TempPathFactory, bundles: Path) -> tuple[Path, Path]:
     """Bundles, two of them functions beside one with a twin, and their environment."""
     root = tmp_path_factory.mktemp("functions")
     environments = tmp_path_factory.mktemp("environments")
     (root / "line").symlink_to(bundles / "line")
-    for function in (plain, hanging, failing):
+    numbers = _rows(1)[0].filter(pl.col("a") != 0.5)
+    for function in (plain, hanging, failing, moments):
+        own = function is moments
         folder = root / function.__name__
         manifest = pack(
             function,
             name="m",
             task="regression",
-            contract=numeric_contract(),
-            sample=_rows(1)[0].filter(pl.col("a") != 0.5),
+            contract=WHEN if own else numeric_contract(),
+            sample=MOMENTS if own else numbers,
             folder=folder,
             created=MOMENT,
         )
@@ -110,6 +123,47 @@ def test_a_function_is_a_version_like_any_other(begin: Begin) -> None:
     frame, _ = read_predictions(worker.predictions, "e")
     assert frame["prediction"].to_list()[:1] == [4.0]
     assert frame.height == 501
+
+
+def test_moments_come_by_every_door(begin: Begin) -> None:
+    worker = begin(routes(1, target(1, "moments")))
+    records = [
+        {"when": "2013-02-01T06:30:00Z", "day": "2013-02-03"},
+        {"when": "2013-02-01T23:30:00+01:00", "day": None},
+        {"when": None, "day": "1969-12-31"},
+    ]
+    said = worker.http.post("/invocations/e", json={"dataframe_records": records})
+    assert said.json()["predictions"] == [306.0, 22.0, 3199.0], said.text
+    tensors = [
+        {"name": n, "shape": [2], "datatype": "BYTES", "data": [r[n] for r in records[::2]]}
+        for n in ("when", "day")
+    ]
+    tensors[0]["data"] = [records[0]["when"]] * 2
+    said = worker.http.post("/v2/models/e/infer", json={"inputs": tensors})
+    assert said.json()["outputs"][0]["data"] == [306.0, 3106.0], said.text
+    texts = [text.encode() for t in tensors for text in t["data"]]
+    sizes = [sum(len(t) + 4 for t in texts[i : i + 2]) for i in (0, 2)]
+    head = {
+        "inputs": [
+            {k: t[k] for k in ("name", "shape", "datatype")}
+            | {"parameters": {"binary_data_size": size}}
+            for t, size in zip(tensors, sizes, strict=True)
+        ]
+    }
+    opening = msgspec.json.encode(head)
+    body = opening + b"".join(len(t).to_bytes(4, "little") + t for t in texts)
+    said = worker.http.post(
+        "/v2/models/e/infer",
+        content=body,
+        headers={"inference-header-content-length": str(len(opening))},
+    )
+    assert said.json()["outputs"][0]["data"] == [306.0, 3106.0], said.text
+    wrong = worker.http.post(
+        "/invocations/e", json={"dataframe_records": [{"when": "yesterday", "day": None}]}
+    )
+    assert wrong.status_code == 400
+    assert "'when'" in wrong.text
+    assert "2013-02-01T06:30:00Z" in wrong.text
 
 
 def test_children_are_seen_in_the_metrics_and_end_with_their_version(begin: Begin) -> None:

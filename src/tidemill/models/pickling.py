@@ -16,6 +16,7 @@ from tidemill.models.errors import BundleDamaged, CannotBeSaved, NotTrusted
 from tidemill.models.protocol import Saved, Trust
 
 FILE = "model.pickle"
+_INSTALLED = {"site-packages", "dist-packages"}
 
 
 def pickled(model: object, folder: Path, trust: Trust) -> Saved:
@@ -109,4 +110,5 @@ def _is_users(module: ModuleType, installed: tuple[str, ...]) -> bool:
     file = getattr(module, "__file__", None)
     if not file or module.__name__ == "__main__" or module.__name__.partition(".")[0] == "tidemill":
         return False
-    return not file.startswith(installed)
+    # Packages of an environment below this one are installed too.
+    return not file.startswith(installed) and not _INSTALLED & set(Path(file).parts)

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -47,9 +48,14 @@ def _tidemill(home: Path, *arguments: str, code: int = 0) -> subprocess.Complete
 
 
 def _ask(serving: str, model: str, *rows: dict[str, Any]) -> list[Any]:
-    answer = httpx.post(
-        f"{serving}/invocations/{model}", json={"dataframe_records": list(rows)}, timeout=60
-    )
+    end = time.monotonic() + 120
+    while True:  # a version answers once its processes have loaded it
+        answer = httpx.post(
+            f"{serving}/invocations/{model}", json={"dataframe_records": list(rows)}, timeout=60
+        )
+        if answer.status_code != 404 or time.monotonic() > end:
+            break
+        time.sleep(0.2)
     assert answer.status_code == 200, answer.text
     found: list[Any] = answer.json()["predictions"]
     return found

@@ -216,6 +216,18 @@ class Catboost:
         return model.predict(asked, prediction_type=kind) if kind else model.predict(asked)
 
 
+class Torch(Python):
+    """PyTorch, from a pickle; see the flavor of that name."""
+
+    def answer(self, model: Any, rows: Any, told: Told) -> Any:
+        import torch
+
+        matrix = np.ascontiguousarray(np.asarray(rows.to_numpy(), dtype=np.float32))
+        with torch.no_grad():
+            said = model.eval()(torch.from_numpy(matrix)).detach().cpu().numpy()
+        return said.reshape(-1) if said.ndim == 2 and said.shape[1] == 1 else said
+
+
 class Mlflow:
     """A model in a folder as MLflow writes it: loaded by its own library, or else by MLflow."""
 
@@ -323,6 +335,7 @@ FLAVORS: dict[str, Any] = {
     "xgboost": Xgboost(),
     "lightgbm": Lightgbm(),
     "catboost": Catboost(),
+    "torch": Torch(),
 }
 
 
