@@ -2,6 +2,8 @@
 PYTHON ?= python3.11
 VENV   := .venv
 BIN    := $(VENV)/bin
+# All but torch, which brings gigabytes for graphics cards: its tests make an environment of their own.
+EXTRAS := alerts catboost demo grpc lightgbm otel postgres xgboost
 
 .PHONY: help demo test check lint format bench lock clean
 
@@ -38,7 +40,7 @@ bench: $(VENV)/.ready  ## Measure start-up, and write its section of benchmarks/
 	$(BIN)/python -m benchmarks
 
 lock: $(VENV)/.ready  ## Renew requirements.lock from pyproject.toml.
-	$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --universal --python-version 3.11 --all-extras --group dev pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --universal --python-version 3.11 $(addprefix --extra ,$(EXTRAS)) --group dev pyproject.toml -o requirements.lock
 
 clean:  ## Remove the environment and what the tools left.
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis tidemill-demo
