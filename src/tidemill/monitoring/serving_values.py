@@ -24,6 +24,10 @@ _WORDS: dict[str, str] = {
 _NUMERIC = frozenset({"int", "float"})
 
 
+_ALL = 0.9
+"""The share of missing values from which a column is taken not to come; less is drift's affair."""
+
+
 class Breach(msgspec.Struct, frozen=True, kw_only=True):
     """One rule of the contract that a column's values break.
 
@@ -103,7 +107,7 @@ def skews(
     """Return in what served values are unlike those of training, the largest step first.
 
     Only what another way of making the columns would bring about is looked for: values that are
-    missing, unheard of, stuck, or in another unit. A mild shift is the affair of drift.
+    missing altogether, unheard of, stuck, or in another unit. A mild shift is the affair of drift.
 
     Args:
         columns: The features.
@@ -187,7 +191,7 @@ def _unlike(
     before = training[name]
     now = serving[name] if name in serving.columns else before.head(0)
     usual, missing = _missing(before, training.height), _missing(now, serving.height)
-    if abs(missing - usual) >= least:
+    if max(missing, usual) >= _ALL and abs(missing - usual) >= 1 - 2 * (1 - _ALL):
         yield Skew(column=name, what="missing", training=usual, serving=missing)
     present, here = before.drop_nulls(), now.drop_nulls()
     if not len(present) or not len(here) or present.dtype.is_nested():

@@ -37,7 +37,8 @@ def explanation_of(explanation: Explanation, telling: Sequence[Cause]) -> str:
     """
     if explanation.note:
         return "; its cause cannot be judged"
-    told = sum(c.share for c in telling)
+    # What some columns explain, others may take back: together they explain no more than all do.
+    told = min(sum(c.share for c in telling), explanation.inputs)
     if told < _LEAST_TOLD:
         return "; no shift of a column explains it"
     said = f"; {min(told, 1.0):.0%} of it is explained by {listed([c.column for c in telling])}"
