@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from tests.serving.conftest import RunningWorker, table, target, tensors
 
+from tidemill.predictions.finding import find_prediction
 from tidemill.predictions.reader import read_labels, read_predictions
 
 ROW: dict[str, list[Any]] = {"a": [0.5], "b": [1.0], "c": [3]}
@@ -543,6 +544,7 @@ def test_predictions_and_labels_reach_the_letterbox(worker: RunningWorker) -> No
     assert row["id"] == answer["parameters"]["prediction_ids"]
     assert row["time"] == 1359698400_000000
     assert row["key"] == "flight-1"
+    assert find_prediction(worker.predictions, row["id"]).record.arrived > row["time"]
     assert (row["version"], row["role"], row["status"]) == (1, "champion", "ok")
     assert row["score"] == answer["outputs"][1]["data"][1]
     assert row["feature.a"] == 0.5

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from tidemill.core.clock import Clock
+from tidemill.core.clock import Clock, micros
 from tidemill.core.errors import Busy
 from tidemill.models.calls import Call
 from tidemill.models.errors import InvalidInput, TooBusy, TooSlow
@@ -100,6 +100,7 @@ class Plane:
         rng: For ids, sampling and keys.
         waiting: How many rows may be in the worker's hands before it says 429.
         durable: Whether every answer waits for its log record.
+        replayed: Whether requests may say when they are; the log then has both moments.
     """
 
     def __init__(
@@ -113,7 +114,9 @@ class Plane:
         rng: random.Random,
         waiting: int = 200_000,
         durable: bool = False,
+        replayed: bool = False,
     ) -> None:
+        self._replayed = replayed
         self._loop = loop
         self._executor = executor
         self._log = log
@@ -307,11 +310,16 @@ class Plane:
             features,
             [] if outcome is None else outcome.values,
             None if outcome is None else outcome.scores,
+            arrived=self._came(latency) if self._replayed else 0,
             weight=1.0 / routes.log,
             trace=job.ask.trace,
             redacted=redacted,
         )
         return self._log.prediction(name, record)
+
+    def _came(self, latency: float) -> int:
+        """Return when a request came by the machine's clock, in microseconds since 1970."""
+        return micros(self._clock.now()) - int(latency * 1e6)
 
     def _when_durable(self, job: _Job, receipt: Receipt, response: Response) -> None:
         def answer(failure: LogStopped | None) -> None:

@@ -140,6 +140,7 @@ class Worker:
             rng=rng,
             waiting=settings.max_rows,
             durable=settings.durable,
+            replayed=settings.header_clock,
         )
         self._reception = reception = Reception(
             clock, by_header=settings.header_clock, largest=settings.max_body
