@@ -123,14 +123,15 @@ class GrpcServer:
         try:
             method = self._method(call.headers.get(b":path", b""))
             data = await method(_message(call, self._limits.message), context)
+            tail = _OK if not context.trailers else _OK + _literals(context.trailers)
         except Aborted as aborted:
             _refuse(call, aborted.code, aborted.details, context.trailers)
         except Exception:
             logger.exception("%r failed", call.headers.get(b":path"))
+            # Trailers that cannot be written are what may have failed.
             _refuse(call, grpc.StatusCode.INTERNAL, "The server failed; its log says why.", ())
         else:
             head = b"\0" + len(data).to_bytes(4, "big")
-            tail = _OK if not context.trailers else _OK + _literals(context.trailers)
             call.answer(_HEAD, head + data, tail)
 
     def _method(self, path: bytes) -> Method:
