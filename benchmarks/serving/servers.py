@@ -17,7 +17,7 @@ import msgspec
 from tidemill.serving.routes import EndpointRoutes, RouteTable, RouteTarget, write_routes
 
 PEERS = Path(__file__).with_name("peers")
-_START_SECONDS = 90
+_START_SECONDS = 240
 _ONNX = ("onnxruntime", "numpy")
 
 

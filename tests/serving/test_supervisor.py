@@ -170,7 +170,7 @@ def test_a_request_in_the_hands_of_a_killed_worker_is_answered_by_its_successor(
     asking._connection.sendall(whole[-10:])
     with asking._connection, asking._connection.makefile("rb") as answers:
         assert asking._answer(answers) == "200"
-    assert supervisor.repeated == 1
+    wait_for(lambda: supervisor.repeated == 1)
     text = httpx.get(supervisor.url + "/metrics").text
     assert re.search(r"^tidemill_worker_restarts_total(\{\})? 1$", text, re.MULTILINE)
     assert re.search(r"^tidemill_repeated_total(\{\})? 1$", text, re.MULTILINE)

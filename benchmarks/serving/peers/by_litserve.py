@@ -1,7 +1,6 @@
 """LitServe with ONNX Runtime and batching. Run: PROGRAM MODEL PORT"""
 
-from __future__ import annotations
-
+# No postponed annotations: LitServe looks at `decode_request`'s own.
 import sys
 from typing import Any
 
