@@ -121,7 +121,7 @@ OTHERS = (
     ),
     Server(
         title="mlflow models serve",
-        packages=("mlflow", "onnx", "scikit-learn", *_ONNX),
+        packages=("mlflow", *_ONNX),
         command=(
             *("{bin}/mlflow", "models", "serve", "-m", "{home}/mlflow", "-p", "{port}"),
             *("--env-manager", "local"),
@@ -216,10 +216,15 @@ def write_peers_files(home: Path) -> None:
     (home / "mlserver" / "model-settings.json").write_text(json.dumps(settings))
     python = _bin(next(s for s in OTHERS if s.title.startswith("mlflow"))) / "python"
     save = (
-        "import sys, onnx, mlflow.onnx\nmlflow.onnx.save_model(onnx.load(sys.argv[1]), sys.argv[2])"
+        "import sys, mlflow.pyfunc\n"
+        "model, file, to = sys.argv[1:]\n"
+        "mlflow.pyfunc.save_model(to, python_model=file, artifacts={'model': model})"
     )
     subprocess.run(
-        [python, "-c", save, str(home / "model.onnx"), str(home / "mlflow")],
+        [
+            *(python, "-c", save, str(home / "model.onnx")),
+            *(str(PEERS / "by_mlflow.py"), str(home / "mlflow")),
+        ],
         check=True,
         capture_output=True,
     )
