@@ -35,6 +35,7 @@ from tidemill.serving.worker.keeping import (
 
 logger = logging.getLogger(__name__)
 _UNSENT = 0x5411  # SIOCOUTQ: bytes that were written and not acknowledged yet
+_ENDED = frozenset({8, 9, 11})  # TCP_CLOSE_WAIT, TCP_LAST_ACK, TCP_CLOSING
 _ACKED_AND_CAME = struct.Struct("<QQ")
 _COUNTS_AT = 120
 """Where `struct tcp_info` has `tcpi_bytes_acked` and `tcpi_bytes_received`."""
@@ -227,7 +228,8 @@ def _counts(connection: socket.socket) -> tuple[int, int]:
 def _tcp(connection: socket.socket) -> tuple[int, int]:
     info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
     acked, came = _ACKED_AND_CAME.unpack_from(info, _COUNTS_AT)
-    return acked, came
+    # That the client has ended its side is counted as a byte.
+    return acked, came - (info[0] in _ENDED)
 
 
 def _queued(connection: socket.socket, what: int) -> int:
