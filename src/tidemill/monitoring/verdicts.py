@@ -188,11 +188,10 @@ class Verdicts:
             return self._together()
         named = "; ".join(movement(c) for c in moved[:MOST_NAMED])
         more = f" and {len(moved) - MOST_NAMED} more" if len(moved) > MOST_NAMED else ""
-        many = "column" if len(moved) == 1 else "columns"
         return self._finding(
             "drift",
             "warning",
-            f"{len(moved)} of {len(report.columns)} {many} moved: {named}{more}.",
+            f"{len(moved)} of {len(report.columns)} columns moved: {named}{more}.",
             numbers={
                 "false_alarms_per_30_days": self._policy.drift_q * _MONTH / self._policy.window,
                 **{f"effect.{c.column}": round(c.effect, 4) for c in moved[:8]},
