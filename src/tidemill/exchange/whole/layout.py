@@ -53,10 +53,14 @@ tables/ROOM/NAME.parquet
     datasets     versions, the files that each added and removed, contracts, and which files of
                  the source were seen
     pipelines    runs, their steps, and values that may be used again
-    serving      deployments (what stands behind each endpoint) and rollouts
+    serving      deployments (what stands behind each endpoint), rollouts, looks (the evidence at
+                 each of them), and shadows (how they compare with what was answered)
     monitoring   windows (what was found in each stretch of predictions), blocks (the sums of each
-                 stretch of time), and the monitor's own state: its rows of late, and labels that
-                 are pending
+                 stretch of time), health (the machine, processes and endpoints), hours (how much
+                 came in each), what is standing, and the monitor's own state: its rows of late, and
+                 labels that are pending
+    alerts       alerts, the conditions that they wait for, incidents, silences, and the outbox
+                 (messages that were and are to be sent)
     journal      facts: everything that happened, in order, with who and why; and subscriptions:
                  up to where each reader has read them
     webhooks     hooks (who is told of models; their secrets are sealed with a key that stays) and
