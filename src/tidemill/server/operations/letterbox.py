@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tidemill.predictions.reading import Stats, stats
+from tidemill.predictions.holdings import Stats
 from tidemill.predictions.segments import endpoints
 from tidemill.server.operations.subject import Subject, changes
 from tidemill.upkeep.records import Compaction
@@ -13,6 +13,8 @@ class Letterbox(Subject):
 
     def log_stats(self, endpoint: str | None = None) -> list[Stats]:
         """What the log holds of endpoints."""
+        from tidemill.predictions.reading import stats
+
         root = self._home.predictions_folder
         return [stats(root, name) for name in ([endpoint] if endpoint else endpoints(root))]
 
