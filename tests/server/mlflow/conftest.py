@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -55,7 +56,8 @@ class Server:
         everything = psutil.Process(self.process.pid).children(recursive=True)
         self.process.kill()
         for process in everything:
-            process.kill()
+            with suppress(psutil.NoSuchProcess):  # some end when their owner does
+                process.kill()
         self._end()
 
     def stop(self) -> None:
