@@ -35,6 +35,7 @@ from tidemill.webhooks.dispatcher import Dispatcher
 
 logger = logging.getLogger(__name__)
 TICK_SECONDS = 30.0
+_BLINK = 0.01
 GUARD_SECONDS = 0.5
 """How often the health of candidates is looked at while one is being rolled out."""
 ALERT_SECONDS = 5.0
@@ -117,6 +118,10 @@ def serve(
 
         def rest() -> None:
             supervisor.wait(generation)
+            # Whoever reads that all is ready may ask the API, or end it, at once.
+            while not server.started:
+                if stopping.wait(_BLINK):
+                    return
             on_ready(address, supervisor.url)
             _loop(home, supervisor.url, stopping, tick)
 
