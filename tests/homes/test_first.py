@@ -15,7 +15,7 @@ from tidemill.cli.entry import run
 from tidemill.core.errors import Conflict
 from tidemill.core.references import Ref
 from tidemill.home import Home
-from tidemill.predictions.reader import latest_predictions
+from tidemill.predictions.finding import latest_predictions
 from tidemill.tracking.records import Metric
 
 SAVED = Path(__file__).with_name("first.tar.gz")

@@ -137,7 +137,7 @@ def _serve_through_kills(
     assert wrong == []
     assert httpx.post(f"{running.serving}/-/flush", timeout=20).status_code == 200
     traced = json.loads(tidemill(project, "trace", ids[-1], "--json").stdout)
-    assert any(part["ref"] == "model:model@1" for part in traced["steps"]), traced
+    assert any(link["reference"] == "model:model@1" for link in traced["links"]), traced
     tidemill(project, "loop", "tick")
 
 

@@ -9,13 +9,12 @@ from pathlib import Path
 
 import pytest
 from tests.monitoring.alerts.conftest import Desk
+from tests.postgresql import Server
 
 from tidemill.core.clock import SimulatedClock
 from tidemill.core.ids import Ids
 from tidemill.journal.service import Journal
 from tidemill.storage.db.engine import Database
-
-from .conftest import Server
 
 
 @pytest.fixture
