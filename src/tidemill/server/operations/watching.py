@@ -26,18 +26,17 @@ class Watching(Subject):
         self, endpoint: str, since: str, until: str, version: int | None = None
     ) -> WindowReport:
         """What is known of any stretch of an endpoint's predictions."""
-        model = self._home.deployments.get(endpoint).champion.model
-        policy = self._home.policy.models.get(model)
+        model, policy, metrics = self._watched(endpoint)
         begin, end = moment_of("since", since), moment_of("until", until)
         _check_stretch(begin, end)
         return self._home.monitor.window(
             endpoint,
             model=model,
-            policy=MonitorPolicy() if policy is None else policy.monitor,
+            policy=policy,
             since=begin,
             until=end,
             version=version,
-            metrics=() if policy is None else policy.metrics,
+            metrics=metrics,
         )
 
     def report(
@@ -50,8 +49,7 @@ class Watching(Subject):
         """All that is known of an endpoint over a stretch of time, or since it is watched."""
         from tidemill.monitoring.reporting import report_endpoint
 
-        model = self._home.deployments.get(endpoint).champion.model
-        policy = self._home.policy.models.get(model)
+        model, policy, metrics = self._watched(endpoint)
         begin = None if since is None else moment_of("since", since)
         end = self._home.clock.now() if until is None else moment_of("until", until)
         _check_stretch(begin, end)
@@ -59,11 +57,11 @@ class Watching(Subject):
             self._home.monitor,
             endpoint,
             model=model,
-            policy=MonitorPolicy() if policy is None else policy.monitor,
+            policy=policy,
             since=begin,
             until=end,
             version=version,
-            metrics=() if policy is None else policy.metrics,
+            metrics=metrics,
         )
 
     def estimates(self, endpoint: str) -> EstimateHistory:
@@ -82,6 +80,16 @@ class Watching(Subject):
         """
         begin = None if since is None else self._begin(since)
         return self._home.health.tell(begin, None if until is None else moment_of("until", until))
+
+    def _watched(self, endpoint: str) -> tuple[str, MonitorPolicy, tuple[str, ...]]:
+        """Return the model behind an endpoint, how it is watched, and by which metrics."""
+        model = self._home.deployments.get(endpoint).champion.model
+        policy = self._home.policy.models.get(model)
+        return (
+            (model, MonitorPolicy(), ())
+            if policy is None
+            else (model, policy.monitor, policy.metrics)
+        )
 
     def _begin(self, since: str) -> datetime:
         ago = duration(since)

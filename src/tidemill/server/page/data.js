@@ -96,18 +96,14 @@ async function compare(name, before, after) {
   say("compared");
 }
 
-async function show() {
-  try {
+function show() {
+  return attempt(async () => {
     const [name, first, second] = location.hash.slice(1).split("/").map(decodeURIComponent);
     if (second) await compare(name, first, second);
     else if (first) await version(name, first);
     else if (name) await dataset(name);
     else await list();
-    place("trouble").textContent = "";
-  } catch (error) {
-    place("trouble").textContent = error.message;
-    say("no answer", false);
-  }
+  });
 }
 
 window.onhashchange = show;

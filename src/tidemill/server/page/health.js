@@ -94,13 +94,7 @@ async function show() {
 
 async function round() {
   clearTimeout(timer);
-  try {
-    await show();
-    place("trouble").textContent = "";
-  } catch (error) {
-    place("trouble").textContent = error.message;
-    say("not reached", false);
-  }
+  await attempt(show, "not reached");
   timer = setTimeout(round, PAUSE);
 }
 

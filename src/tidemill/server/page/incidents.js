@@ -173,14 +173,8 @@ async function act(button, name, values) {
 async function show() {
   clearTimeout(timer);
   window.onresize = null;
-  try {
-    const number = location.hash.slice(1);
-    await (number ? incident(number) : list());
-    place("trouble").textContent = "";
-  } catch (error) {
-    place("trouble").textContent = error.message;
-    say("no answer", false);
-  }
+  const number = location.hash.slice(1);
+  await attempt(() => (number ? incident(number) : list()));
   timer = setTimeout(renew, PAUSE);
 }
 

@@ -146,17 +146,13 @@ async function version(name, number) {
   say(`version ${number} of ${name}`);
 }
 
-async function show() {
-  try {
+function show() {
+  return attempt(async () => {
     const [name, number] = location.hash.slice(1).split("/").map(decodeURIComponent);
     if (number) await version(name, number);
     else if (name) await model(name);
     else await list();
-    place("trouble").textContent = "";
-  } catch (error) {
-    place("trouble").textContent = error.message;
-    say("no answer", false);
-  }
+  });
 }
 
 window.onhashchange = show;

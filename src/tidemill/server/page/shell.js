@@ -67,6 +67,17 @@ function say(text, ok = true) {
   place("state").textContent = text;
 }
 
+// Do what draws the page; where that fails, say why in its place, and shortly in the head.
+async function attempt(work, lost = "no answer") {
+  try {
+    await work();
+    place("trouble").textContent = "";
+  } catch (error) {
+    place("trouble").textContent = error.message;
+    say(lost, false);
+  }
+}
+
 // Tables and lines
 
 function row(cells, options = {}) {
