@@ -57,9 +57,9 @@ class Guard:
             return
         if scope["type"] != "http":
             return
-        refusal = self._refusal(scope)
-        if refusal is not None:
-            await _answer(send, *refusal)
+        refused = refusal(scope, self._hosts)
+        if refused is not None:
+            await _answer(send, *refused)
             return
         body = _Body(receive, _most(scope))
         try:
@@ -71,34 +71,36 @@ class Guard:
             said = f"The body has over {_most(scope):,} bytes."
             await _answer(send, 413, ErrorBody("BODY_TOO_LARGE", said))
 
-    def _refusal(self, scope: Scope) -> tuple[int, ErrorBody] | None:
-        headers: dict[bytes, bytes] = {}
-        for name, value in scope["headers"]:
-            if name == b"host" and name in headers:
-                return 400, ErrorBody("BAD_HOST", "The request has several Host headers.")
-            headers[name] = value
-        host = _bare(headers.get(b"host", b"").decode("latin-1"))
-        if host not in self._hosts:
-            known = ", ".join(sorted(self._hosts))
+
+def refusal(scope: Scope, hosts: frozenset[str]) -> tuple[int, ErrorBody] | None:
+    """Return why a request is not let in: a status and what is said; nothing where it is."""
+    headers: dict[bytes, bytes] = {}
+    for name, value in scope["headers"]:
+        if name == b"host" and name in headers:
+            return 400, ErrorBody("BAD_HOST", "The request has several Host headers.")
+        headers[name] = value
+    host = _bare(headers.get(b"host", b"").decode("latin-1"))
+    if host not in hosts:
+        known = ", ".join(sorted(hosts))
+        return 403, ErrorBody(
+            "FOREIGN_HOST", f"The Host {host!r} is not this server's.", f"one of {known}"
+        )
+    if len(scope["headers"]) > MAX_HEADERS:
+        return 431, ErrorBody("TOO_MANY_HEADERS", f"Over {MAX_HEADERS} headers were sent.")
+    if scope["method"] not in SAFE:
+        foreign = _foreign(headers, hosts)
+        if foreign is not None:
             return 403, ErrorBody(
-                "FOREIGN_HOST", f"The Host {host!r} is not this server's.", f"one of {known}"
+                "FOREIGN_ORIGIN", f"The request comes from {foreign}.", "our own pages"
             )
-        if len(scope["headers"]) > MAX_HEADERS:
-            return 431, ErrorBody("TOO_MANY_HEADERS", f"Over {MAX_HEADERS} headers were sent.")
-        if scope["method"] not in SAFE:
-            foreign = _foreign(headers, self._hosts)
-            if foreign is not None:
-                return 403, ErrorBody(
-                    "FOREIGN_ORIGIN", f"The request comes from {foreign}.", "our own pages"
-                )
-        size = headers.get(b"content-length", b"0")
-        if not size.isdigit():
-            return 400, ErrorBody("BAD_LENGTH", "Content-Length is not a number.")
-        if int(size) > _most(scope):
-            return 413, ErrorBody(
-                "BODY_TOO_LARGE", f"The body has {int(size):,} bytes.", f"at most {_most(scope):,}"
-            )
-        return None
+    size = headers.get(b"content-length", b"0")
+    if not size.isdigit():
+        return 400, ErrorBody("BAD_LENGTH", "Content-Length is not a number.")
+    if int(size) > _most(scope):
+        return 413, ErrorBody(
+            "BODY_TOO_LARGE", f"The body has {int(size):,} bytes.", f"at most {_most(scope):,}"
+        )
+    return None
 
 
 class _Body:

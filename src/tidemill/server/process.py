@@ -27,6 +27,7 @@ from tidemill.server.losses import lost
 from tidemill.server.operations import Operations
 from tidemill.server.protocol import protocol
 from tidemill.server.repeating import Repeater
+from tidemill.server.shortcut import Shortcut
 from tidemill.server.traffic import Traffic
 from tidemill.server.vitals import SAMPLE_SECONDS, sampling
 from tidemill.serving.counters import ask_workers
@@ -109,8 +110,9 @@ def serve(
         address = _url(host, listening.getsockname()[1])
         home.lock.announce(address)
         home.surroundings = lambda run_id: for_mlflow(home, address, run_id)
-        traffic = Traffic(create_app(operations, mlflow=mlflow_door(home)), SystemClock())
-        server = _server(traffic)
+        clock, door = SystemClock(), mlflow_door(home)
+        traffic = Traffic(create_app(operations, mlflow=door), clock)
+        server = _server(traffic, Shortcut(door, LOCAL, traffic, clock))
         sample = sampling(home, supervisor, traffic.counts)
         vitals = Repeater("tidemill-vitals", sample, SAMPLE_SECONDS)
         beside.append(vitals)
@@ -233,11 +235,11 @@ def _beside(home: Home) -> tuple[Repeater, ...]:
     return watching, delivering
 
 
-def _server(app: Any) -> uvicorn.Server:
+def _server(app: Any, shortcut: Shortcut) -> uvicorn.Server:
     return _Server(
         uvicorn.Config(
             app,
-            http=protocol(),  # type: ignore[arg-type]
+            http=protocol(shortcut),  # type: ignore[arg-type]
             ws="none",
             log_level="warning",
             access_log=False,

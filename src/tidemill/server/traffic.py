@@ -46,7 +46,7 @@ class Traffic:
         try:
             await self._inner(scope, receive, watched)
         finally:
-            self._count(status, self._clock.monotonic() - began)
+            self.count(status, self._clock.monotonic() - began)
 
     def counts(self) -> Counts:
         """Return what was counted so far."""
@@ -59,7 +59,8 @@ class Traffic:
                 durations={f"{SUBJECT}/latency": Histogram(BOUNDS, tuple(map(float, self._taken)))},
             )
 
-    def _count(self, status: int, seconds: float) -> None:
+    def count(self, status: int, seconds: float) -> None:
+        """Count a request that went past this application."""
         with self._lock:
             self._requests += 1
             self._errors += status >= 500

@@ -18,7 +18,7 @@ MAX_TAG = 8000
 MAX_EXPERIMENT_TAG = 20_000
 MAX_NAME = 500
 _KEY = re.compile(r"[/\w.\- :]+")
-_INT64 = 2**63
+_LEAST, _MOST = -(2**63), 2**63 - 1
 
 
 def check_metrics(metrics: Iterable[Metric]) -> None:
@@ -31,7 +31,7 @@ def check_metrics(metrics: Iterable[Metric]) -> None:
     for metric in metrics:
         if metric.key not in known:
             known.add(check_key(metric.key, "Metric name"))
-        if not (-_INT64 <= metric.step < _INT64 and -_INT64 <= metric.timestamp < _INT64):
+        if not (_LEAST <= metric.step <= _MOST and _LEAST <= metric.timestamp <= _MOST):
             raise BadMetric(
                 f"The step {str(metric.step)[:40]} or the timestamp {str(metric.timestamp)[:40]} "
                 f"of metric {metric.key!r} is too large.",

@@ -21,7 +21,6 @@ from tidemill.core.errors import TidemillError
 from tidemill.registry.catalogue import Catalogue
 from tidemill.registry.service import Registry
 from tidemill.server.guard import App, Receive, Scope, Send
-from tidemill.server.mlflow.answers import Answers
 from tidemill.server.mlflow.artifacts import UploadOfRun, media_type
 from tidemill.server.mlflow.errors import BadRequest, NoEndpoint, NotOffered, translated
 from tidemill.server.mlflow.paths import FILES, PREFIXES, UPLOAD, canonical, not_offered, pattern
@@ -42,6 +41,10 @@ _CHUNK = 1 << 20
 _SMALL = 1 << 16
 """Bytes of a body that are read in the event loop: less than a change of threads costs."""
 _JSON = (b"content-type", b"application/json")
+_DONE = b"{}"
+
+Begin = Callable[[bytes], Future[None]]
+"""Reads the body of a request that only writes, and begins the write."""
 
 
 class MlflowDoor:
@@ -72,7 +75,6 @@ class MlflowDoor:
         self._routes = routes(rooms)
         self._openers = openers(rooms)
         self._writers = writers(rooms)
-        self._answers = Answers()
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="tidemill-mlflow")
 
     def kinds(self) -> dict[tuple[str, str], type[Any]]:
@@ -93,18 +95,51 @@ class MlflowDoor:
             else:
                 await self._answer(method, path, scope, receive, send)
         except Exception as error:
-            if not isinstance(error, TidemillError):
-                logger.exception("%s %s failed", method, path)
-            told = translated(error)
-            await _send(send, told.status, _JSON, msgspec.json.encode(told))
+            status, content = self.told(error)
+            await _send(send, status, _JSON, content)
+
+    def writer(self, scope: Scope) -> Begin | None:
+        """Return what begins the write that a request asks for, if it asks for no more than one."""
+        found = self._writers.get((scope["method"], canonical(scope["path"])))
+        if found is None:
+            return None
+        kind, function = found
+        content_type = _content_type(scope)
+
+        def begin(body: bytes) -> Future[None]:
+            return function(read_body(body, content_type, kind))
+
+        return lambda body: begin(body) if len(body) <= _SMALL else self._apart(begin, body)
+
+    def told(self, failure: BaseException | None) -> tuple[int, bytes]:
+        """Return how the end of a write is answered: the status and the JSON."""
+        if failure is None:
+            return 200, _DONE
+        if not isinstance(failure, TidemillError):
+            logger.error("a request of MLflow's failed", exc_info=failure)
+        said = translated(failure)
+        return said.status, msgspec.json.encode(said)
+
+    def _apart(self, begin: Begin, body: bytes) -> Future[None]:
+        """Have a thread read a body that is large, which would hold up the event loop."""
+        ended: Future[None] = Future()
+
+        def work() -> None:
+            try:
+                begin(body).add_done_callback(partial(_pass_on, ended))
+            except BaseException as error:
+                ended.set_exception(error)
+
+        self._threads.submit(work)
+        return ended
 
     async def _answer(
         self, method: str, path: str, scope: Scope, receive: Receive, send: Send
     ) -> None:
-        writer = self._writers.get((method, path))
-        if writer is not None:
-            await self._write(*writer, scope, receive)
-            await _send(send, 200, _JSON, b"{}")
+        begin = self.writer(scope)
+        if begin is not None:
+            await asyncio.shield(asyncio.wrap_future(begin(await _body(receive))))
+            await _send(send, 200, _JSON, _DONE)
             return
         known, named = pattern(path)
         opener = self._openers.get((method, known))
@@ -117,23 +152,6 @@ class MlflowDoor:
         request = await _read(scope, receive, kind, named)
         answer = await self._run(route, request)
         await _send(send, 200, _JSON, msgspec.json.encode(answer))
-
-    async def _write(
-        self,
-        kind: type[Any],
-        function: Callable[[Any], Future[None]],
-        scope: Scope,
-        receive: Receive,
-    ) -> None:
-        """Hand a write to the room and wait until it is durable; a thread reads a large one."""
-        body = await _body(receive)
-        content_type = _content_type(scope)
-
-        def begin(_: object) -> Future[None]:
-            return function(read_body(body, content_type, kind))
-
-        begun = begin(None) if len(body) <= _SMALL else await self._run(begin, None)
-        await self._answers.wait(begun)
 
     async def _upload(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Keep a file that a page sends: its run and path stand in the query."""
@@ -253,6 +271,14 @@ class _Upload(io.RawIOBase):
         return b"".join(parts)
 
     _ended = False
+
+
+def _pass_on(ended: Future[None], write: Future[None]) -> None:
+    failure = write.exception()
+    if failure is None:
+        ended.set_result(None)
+    else:
+        ended.set_exception(failure)
 
 
 async def _read(scope: Scope, receive: Receive, kind: type[Any], named: dict[str, str]) -> Any:

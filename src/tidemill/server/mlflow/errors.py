@@ -46,7 +46,7 @@ class MlflowError(msgspec.Struct, frozen=True):
         return _STATUS[self.error_code]
 
 
-def translated(error: Exception) -> MlflowError:
+def translated(error: BaseException) -> MlflowError:
     """Return an error as MLflow's client understands it.
 
     The client repeats what fails with 500, so nothing that is the user's doing may be one.

@@ -250,7 +250,7 @@ class Runs:
         _check_batch(request)
         return self._tracking.log_soon(
             run_id,
-            metrics=[_point(p, f"metrics[{at}].") for at, p in enumerate(request.metrics)],
+            metrics=_points(request.metrics),
             params=[
                 Param(required(p.key, f"params[{at}].key"), p.value)
                 for at, p in enumerate(request.params)
@@ -348,10 +348,17 @@ def _uri(run: Run, experiment: Experiment) -> str:
     return f"{location_of(experiment)}/{run.id}/artifacts"
 
 
+def _points(points: Sequence[Point]) -> list[Metric]:
+    return [
+        # As nearly all of thousands are.
+        Metric(point.key, point.value, point.timestamp, point.step)
+        if point.key and type(point.value) is float and point.timestamp is not None
+        else _point(point, f"metrics[{at}].")
+        for at, point in enumerate(points)
+    ]
+
+
 def _point(point: Point, within: str = "") -> Metric:
-    key, value, timestamp = point.key, point.value, point.timestamp
-    if key and type(value) is float and timestamp is not None:
-        return Metric(key, value, timestamp, point.step)  # as nearly all of thousands are
     return Metric(
         required(point.key, f"{within}key"),
         number(point.value, f"{within}value"),

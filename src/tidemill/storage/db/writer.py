@@ -69,7 +69,7 @@ class Writer:
     def __init__(self, backend: Backend, *, waiting: int = WAITING) -> None:
         self._backend = backend
         self._waiting = waiting
-        self._jobs: queue.Queue[_Job | None] = queue.Queue()
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._door = threading.Lock()
         self._closed = False
         self._ending = False
@@ -145,7 +145,8 @@ class Writer:
 
     def _serve(self, batch: list[_Job]) -> None:
         try:
-            outcomes = self._commit(self._connected(), batch)
+            connection = self._connected()
+            outcomes = self._at_once(connection, batch) or self._commit(connection, batch)
         except _BatchLost as lost:
             self._give_up_connection()
             self._fail(batch, lost.cause, committing=lost.committing)
@@ -163,6 +164,27 @@ class Writer:
         if self._connection is None:
             self._connection = self._backend.writers.connect()
         return self._connection
+
+    def _at_once(self, connection: Connection, batch: list[_Job]) -> list[_Outcome] | None:
+        """Write requests of one kind without savepoints; nothing where they must go one by one."""
+        merge = batch[0].merge
+        if merge is None or any(job.merge is not merge for job in batch):
+            return None
+        committing = False
+        try:
+            transaction = connection.begin()
+            try:
+                answers = merge(connection, [job.request for job in batch])
+            except BaseException as error:
+                if self._backend.loses_transaction(error):
+                    raise
+                transaction.rollback()
+                return None
+            committing = True
+            transaction.commit()
+        except BaseException as error:
+            raise _BatchLost(error, committing=committing) from error
+        return _outcomes(batch, answers)
 
     def _commit(self, connection: Connection, batch: list[_Job]) -> list[_Outcome]:
         committing = False
@@ -197,12 +219,7 @@ class Writer:
         connection.exec_driver_sql(_MARK)
         answers = merge(connection, [job.request for job in jobs])
         connection.exec_driver_sql(_KEEP)
-        return [
-            _Outcome(job.future, None, answer)
-            if isinstance(answer, BaseException)
-            else _Outcome(job.future, answer, None)
-            for job, answer in zip(jobs, answers, strict=True)
-        ]
+        return _outcomes(jobs, answers)
 
     def _attempt(self, connection: Connection, job: _Job) -> _Outcome:
         assert job.work is not None
@@ -247,6 +264,15 @@ def _kinds(batch: list[_Job]) -> Iterator[list[_Job]]:
     """Part a batch where one kind of request follows another; their order stays."""
     for _, jobs in groupby(batch, key=lambda job: job.merge):
         yield list(jobs)
+
+
+def _outcomes(jobs: list[_Job], answers: Sequence[Any]) -> list[_Outcome]:
+    return [
+        _Outcome(job.future, None, answer)
+        if isinstance(answer, BaseException)
+        else _Outcome(job.future, answer, None)
+        for job, answer in zip(jobs, answers, strict=True)
+    ]
 
 
 def _answer(outcomes: list[_Outcome]) -> None:
