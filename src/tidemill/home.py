@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Callable, Mapping
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +18,7 @@ from tidemill.core.clock import Clock, SystemClock
 from tidemill.core.digest import canonical
 from tidemill.core.errors import Conflict, NotFound, TidemillError
 from tidemill.core.ids import Ids
+from tidemill.core.once import once
 from tidemill.core.policy import Policy, ServingPolicy
 from tidemill.core.policy.reader import read_policy
 from tidemill.core.references import Ref
@@ -220,42 +220,42 @@ class Home:
         """Where the environments of models without a twin are built."""
         return self.path / "environments"
 
-    @cached_property
+    @once
     def datasets(self) -> Datasets:
         """Versions of tables."""
         from tidemill.datasets.service import Datasets
 
         return Datasets(self.db, self.blobs, self.journal, self.clock)
 
-    @cached_property
+    @once
     def tracking(self) -> Tracking:
         """Experiments and runs."""
         from tidemill.tracking.service import Tracking
 
         return Tracking(self.db, self.blobs, self.journal, self.clock, self.ids)
 
-    @cached_property
+    @once
     def logged_models(self) -> LoggedModels:
         """Models that runs have logged, registered or not."""
         from tidemill.tracking.logged_models import LoggedModels
 
         return LoggedModels(self.db, self.blobs, self.journal, self.clock, self.ids)
 
-    @cached_property
+    @once
     def registry(self) -> Registry:
         """Models and their versions."""
         from tidemill.registry.service import Registry
 
         return Registry(self.db, self.journal, self.lineage, self.clock)
 
-    @cached_property
+    @once
     def catalogue(self) -> Catalogue:
         """What people write about models, and the search in it."""
         from tidemill.registry.catalogue import Catalogue
 
         return Catalogue(self.db, self.journal, self.lineage, self.clock)
 
-    @cached_property
+    @once
     def mlflow_import(self) -> MlflowImport:
         """What brings an MLflow across."""
         from tidemill.exchange.mlflow.importing import MlflowImport
@@ -269,7 +269,7 @@ class Home:
             self.journal,
         )
 
-    @cached_property
+    @once
     def pipelines(self) -> Pipelines:
         """Pipeline runs."""
         from tidemill.pipelines.service import Pipelines
@@ -285,7 +285,7 @@ class Home:
             surroundings=self._surround,
         )
 
-    @cached_property
+    @once
     def trainer(self) -> Trainer:
         """Makes models by the policy."""
         from tidemill.loop.recording import Recording
@@ -310,7 +310,7 @@ class Home:
             ids=self.ids,
         )
 
-    @cached_property
+    @once
     def deployments(self) -> Deployments:
         """What stands behind endpoints."""
         from tidemill.serving.service import Deployments
@@ -327,21 +327,21 @@ class Home:
             runtimes=self._runtimes,
         )
 
-    @cached_property
+    @once
     def plans(self) -> Plans:
         """What says what a change of traffic would do."""
         from tidemill.serving.plans import Plans
 
         return Plans(self.deployments, self.clock)
 
-    @cached_property
+    @once
     def monitor(self) -> Monitor:
         """What watches endpoints."""
         from tidemill.monitoring.service import Monitor
 
         return Monitor(self.db, self.journal, self.clock, self.predictions_folder, self._reference)
 
-    @cached_property
+    @once
     def alerts(self) -> Alerts:
         """What a person should know."""
         from tidemill.loop.alerting import LoopSource
@@ -360,7 +360,7 @@ class Home:
             gauges=(HealthGauges(self.health, self.clock, self._served),),
         )
 
-    @cached_property
+    @once
     def dispatcher(self) -> Dispatcher:
         """What carries messages to people."""
         from tidemill.monitoring.alerts.delivery import Dispatcher
@@ -376,21 +376,21 @@ class Home:
             logs=self.path / "logs",
         )
 
-    @cached_property
+    @once
     def incidents(self) -> Incidents:
         """What tells what happened around alerts."""
         from tidemill.loop.incidents.service import Incidents
 
         return Incidents(self.alerts, self.monitor, self.journal, self.clock, lambda: self.policy)
 
-    @cached_property
+    @once
     def episodes(self) -> Episodes:
         """Findings that stand until they end."""
         from tidemill.monitoring.episodes import Episodes
 
         return Episodes(self.db, self.journal)
 
-    @cached_property
+    @once
     def health(self) -> HealthWatch:
         """What watches the machine and the processes."""
         from tidemill.monitoring.health.service import HealthWatch
@@ -399,7 +399,7 @@ class Home:
             self.db, self.clock, self.episodes, lambda: self.policy.health, self._served
         )
 
-    @cached_property
+    @once
     def rollouts(self) -> Rollouts:
         """What judges candidates in traffic."""
         from tidemill.loop.evidence import Gathering
@@ -409,7 +409,7 @@ class Home:
         arms = Arms(self.db, self._signature, self._reference)
         return Rollouts(self.deployments, Gathering(arms), self.looks, self.registry, self.clock)
 
-    @cached_property
+    @once
     def shadows(self) -> Shadows:
         """What compares shadows with what was answered."""
         from tidemill.loop.shadows import Shadows
@@ -418,21 +418,21 @@ class Home:
         mirrors = Mirrors(self.db, self._signature)
         return Shadows(self.deployments, mirrors, self.shadow_reports, self.clock)
 
-    @cached_property
+    @once
     def shadow_reports(self) -> ShadowReports:
         """The comparisons of shadows."""
         from tidemill.serving.shadows import ShadowReports
 
         return ShadowReports(self.db, self.journal)
 
-    @cached_property
+    @once
     def looks(self) -> Looks:
         """The looks at rollouts' evidence."""
         from tidemill.serving.looks import Looks
 
         return Looks(self.db, self.journal, self.clock)
 
-    @cached_property
+    @once
     def controller(self) -> Controller:
         """What closes the loop."""
         from tidemill.loop.controller import Controller
@@ -448,14 +448,14 @@ class Home:
             ids=self.ids,
         )
 
-    @cached_property
+    @once
     def chronicle(self) -> Chronicle:
         """What tells the history of models."""
         from tidemill.loop.chronicle import Chronicle
 
         return Chronicle(self.journal, self.registry)
 
-    @cached_property
+    @once
     def tracer(self) -> Tracer:
         """What follows predictions back."""
         from tidemill.loop.tracing import Tracer
@@ -464,14 +464,14 @@ class Home:
             self.predictions_folder, self.journal, self.registry, self.tracking, self.datasets
         )
 
-    @cached_property
+    @once
     def reproducer(self) -> Reproducer:
         """What makes runs again."""
         from tidemill.loop.reproduction import Reproducer
 
         return Reproducer(self.trainer, self.pipelines, self.tracking, self.registry, self.blobs)
 
-    @cached_property
+    @once
     def adoption(self) -> Adoption:
         """What makes bundles of models that MLflow's client registered."""
         from tidemill.loop.adoption import Adoption
@@ -485,7 +485,7 @@ class Home:
             self.clock,
         )
 
-    @cached_property
+    @once
     def exporter(self) -> Exporter:
         """What writes the whole home out."""
         from tidemill.exchange.whole.exporting import Exporter
@@ -498,7 +498,7 @@ class Home:
             runs=self.path / "runs",
         )
 
-    @cached_property
+    @once
     def restorer(self) -> Restorer:
         """What makes a home of an export again."""
         from tidemill.exchange.whole.restoring import Restorer
@@ -511,14 +511,14 @@ class Home:
             runs=self.path / "runs",
         )
 
-    @cached_property
+    @once
     def webhook_sender(self) -> Sender:
         """The process that sends webhooks; it starts when there is something to send."""
         from tidemill.webhooks.child import Sender
 
         return Sender()
 
-    @cached_property
+    @once
     def webhooks(self) -> Webhooks:
         """Who is told what happens to models, where the settings allow it.
 
@@ -541,7 +541,7 @@ class Home:
             self.webhook_sender.submit,
         )
 
-    @cached_property
+    @once
     def keeper(self) -> Keeper:
         """What looks after the prediction log."""
         from tidemill.upkeep.letterbox import Keeper
@@ -554,7 +554,7 @@ class Home:
             SystemClock(),
         )
 
-    @cached_property
+    @once
     def upkeep(self) -> Upkeep:
         """What erases, and gives space back."""
         from tidemill.tracking.erasure import Erasure
@@ -655,7 +655,7 @@ class Home:
         entries = [TreeEntry(a.path, a.digest, a.size) for a in known]
         return self.unpack_code(self.blobs.put(canonical(entries)).digest)
 
-    @cached_property
+    @once
     def _alert_policy(self) -> SteadyPolicy:
         from tidemill.monitoring.alerts.steadiness import SteadyPolicy
 

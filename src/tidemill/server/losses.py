@@ -1,27 +1,27 @@
-"""What the workers' prediction log lost, read off their metrics."""
+"""What the workers' prediction log lost, among all that they counted."""
 
 from __future__ import annotations
 
-import httpx
-from prometheus_client.parser import text_string_to_metric_families
+from tidemill.serving.worker.metrics import Snapshot
 
-_SECONDS = 5.0
 _LOST = "tidemill_log_dropped_total"
 
 
-def lost(serving: str) -> dict[str, int]:
-    """Return how many records were lost by endpoint; nothing where no worker answers.
+def lost(counted: Snapshot) -> dict[str, int]:
+    """Return how many records were lost by endpoint.
 
     Args:
-        serving: Where the workers answer.
+        counted: What all workers counted.
+
+    Example:
+        >>> from tidemill.serving.worker.metrics import Sample
+        >>> samples = [Sample(_LOST, (("endpoint", "delay"),), 3.0), Sample("other", (), 1.0)]
+        >>> lost(Snapshot(samples, []))
+        {'delay': 3}
     """
-    try:
-        text = httpx.get(f"{serving}/metrics", timeout=_SECONDS).text
-    except httpx.HTTPError:
-        return {}
-    return {
-        sample.labels["endpoint"]: int(sample.value)
-        for family in text_string_to_metric_families(text)
-        for sample in family.samples
-        if sample.name == _LOST and "endpoint" in sample.labels
-    }
+    found: dict[str, int] = {}
+    for sample in counted.samples:
+        endpoint = dict(sample.labels).get("endpoint")
+        if sample.name == _LOST and endpoint is not None:
+            found[endpoint] = found.get(endpoint, 0) + int(sample.value)
+    return found

@@ -22,11 +22,10 @@ from tidemill.core.clock import SystemClock
 from tidemill.serving.errors import WorkersNotReady
 from tidemill.serving.keeper import Keeper
 from tidemill.serving.worker import peers as folder
-from tidemill.serving.worker.figures import KEEP
 from tidemill.serving.worker.metrics import Snapshot, total
 from tidemill.serving.worker.peers import State as WorkerState
 from tidemill.serving.worker.peers import ask_all
-from tidemill.serving.worker.tallies import Tallies, forget
+from tidemill.serving.worker.tallies import KEEP, Tallies, forget
 
 logger = logging.getLogger(__name__)
 _TICK = 0.02

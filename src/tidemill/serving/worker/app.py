@@ -21,7 +21,6 @@ from tidemill.serving.worker.doors.oip import OpenInference
 from tidemill.serving.worker.doors.openapi import document
 from tidemill.serving.worker.doors.operations import Operations
 from tidemill.serving.worker.doors.scoring import Scoring
-from tidemill.serving.worker.figures import KEEP
 from tidemill.serving.worker.http import (
     HttpError,
     Request,
@@ -30,6 +29,7 @@ from tidemill.serving.worker.http import (
     json_response,
 )
 from tidemill.serving.worker.reply import Reply
+from tidemill.serving.worker.tallies import KEEP
 
 Answered = Response | Reply | Awaitable[Response]
 Handler = Callable[[Request], Answered]

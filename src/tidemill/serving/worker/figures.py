@@ -14,9 +14,8 @@ from tidemill.core.clock import Clock
 from tidemill.serving.worker.metrics import Labels, Metrics, Sample, Snapshot, total
 from tidemill.serving.worker.peers import ask_all
 from tidemill.serving.worker.table import Table
-from tidemill.serving.worker.tallies import Tallies
+from tidemill.serving.worker.tallies import KEEP, Tallies
 
-KEEP = "/-/counts"
 _PEER_SECONDS = 1.0
 Also = Callable[[], Iterable[Sample]]
 

@@ -21,6 +21,8 @@ import msgspec
 from tidemill.serving.worker.metrics import Snapshot, counters_of, total
 
 logger = logging.getLogger(__name__)
+KEEP = "/-/counts"
+"""Where a worker is told to keep its counts now."""
 SUFFIX = ".counts"
 _LOCK = "counts.lock"
 _ENDED = f"ended{SUFFIX}"
