@@ -20,7 +20,7 @@ from tidemill.server.app import LOCAL, create_app
 from tidemill.server.beside import Beside
 from tidemill.server.doors import for_mlflow, mlflow_door
 from tidemill.server.operations import Operations
-from tidemill.server.protocol import protocol
+from tidemill.server.protocol import GRACE_SECONDS, protocol
 from tidemill.server.shortcut import Shortcut
 from tidemill.server.traffic import Traffic
 from tidemill.serving.supervisor import Supervisor
@@ -122,7 +122,7 @@ def _server(app: Any, shortcut: Shortcut) -> _Server:
             lifespan="off",
             server_header=False,
             proxy_headers=False,
-            timeout_graceful_shutdown=5,
+            timeout_graceful_shutdown=GRACE_SECONDS,
         )
     )
 

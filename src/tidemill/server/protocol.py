@@ -9,21 +9,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from functools import partial
 from http import HTTPStatus
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from tidemill.server.encoding import ErrorBody, ErrorShape, encode
-from tidemill.server.mlflow.door import Begin
-from tidemill.server.shortcut import HEAD, Shortcut
+from tidemill.server.shortcut import HEAD, Intake, Shortcut
 
 HEADER_SECONDS = 15.0
 """How long a client may take for the headers of a request, from its connection or first byte."""
 BODY_SECONDS = 60.0
 """How long a client may be silent in the middle of a body."""
 MAX_HEADER_BYTES = 1 << 16
+GRACE_SECONDS = 5
+"""How long a server that is to end waits for the requests that it has begun."""
+_PARTING_SECONDS = 4.0
+"""How long it waits for the rest of a body, whose client may be slower than anybody's patience."""
 _STATUS = {s.value: b"HTTP/1.1 %d %s\r\n" % (s.value, s.phrase.encode()) for s in HTTPStatus}
 
 
@@ -55,7 +57,7 @@ class _Connection(HttpToolsProtocol):
         self._unread = 0
         self._in_headers = True
         self._in_message = False
-        self._begin: Begin | None = None
+        self._intake: Intake | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -63,6 +65,8 @@ class _Connection(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._no_deadline()
+        if self._intake is not None:
+            self._intake.break_off()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -89,41 +93,36 @@ class _Connection(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        if self._begin is None:
+        if self._intake is None:
             super().on_body(body)
         else:
-            self.cycle.body += body
+            self._intake.pour(body)
 
     def on_message_complete(self) -> None:
         self._in_message = False
         self._no_deadline()
         super().on_message_complete()
-        if self._begin is not None and self.shortcut is not None:
-            begin, self._begin = self._begin, None
-            reply = partial(self._reply, self.cycle)
-            self.shortcut.take(begin, bytes(self.cycle.body), self.loop, reply)
+        if self._intake is not None:
+            intake, self._intake = self._intake, None
+            intake.end()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         """Begin with a request whose headers are there; one of a queue has its body as well."""
         unread = cycle is self.cycle and cycle.more_body and not cycle.waiting_for_100_continue
         if unread and self.shortcut is not None:
-            self._begin = self.shortcut.find(cycle.scope)  # type: ignore[arg-type]
-        if self._begin is None:
+            scope: Any = cycle.scope
+            self._intake = self.shortcut.take(scope, _Line(self, cycle))
+        if self._intake is None:
             super()._start_asgi_task(cycle, app)
 
-    def _reply(self, cycle: RequestResponseCycle, status: int, body: bytes) -> None:
-        """Answer a request that the shortcut took, as a cycle would."""
-        if cycle.disconnected or self.transport.is_closing():
-            return
-        added = [b"%s: %s\r\n" % pair for pair in self.server_state.default_headers]
-        if not cycle.keep_alive:
-            added.append(b"connection: close\r\n")
-        size = b"content-length: %d\r\n\r\n" % len(body)
-        self.transport.write(b"".join((_STATUS[status], *added, HEAD, size, body)))
-        cycle.response_started = cycle.response_complete = True
-        if not cycle.keep_alive:
-            self.transport.close()
-        self.on_response_complete()
+    def shutdown(self) -> None:
+        super().shutdown()
+        if self._intake is not None:
+            self.loop.call_later(_PARTING_SECONDS, self._part)
+
+    def _part(self) -> None:
+        if self._intake is not None:
+            self.transport.abort()
 
     def send_400_response(self, msg: str) -> None:
         self._refuse(400, "BAD_REQUEST", msg)
@@ -169,3 +168,33 @@ class _Connection(HttpToolsProtocol):
         )
         self.transport.write(head + body)
         self.transport.close()
+
+
+class _Line:
+    """A connection as the shortcut sees it, for one request."""
+
+    def __init__(self, connection: _Connection, cycle: RequestResponseCycle) -> None:
+        self._connection = connection
+        self._cycle = cycle
+        self.loop = connection.loop
+
+    def reply(self, status: int, body: bytes) -> None:
+        """Answer as a cycle would."""
+        cycle, connection = self._cycle, self._connection
+        if cycle.disconnected or connection.transport.is_closing():
+            return
+        added = [b"%s: %s\r\n" % pair for pair in connection.server_state.default_headers]
+        if not cycle.keep_alive:
+            added.append(b"connection: close\r\n")
+        size = b"content-length: %d\r\n\r\n" % len(body)
+        connection.transport.write(b"".join((_STATUS[status], *added, HEAD, size, body)))
+        cycle.response_started = cycle.response_complete = True
+        if not cycle.keep_alive:
+            connection.transport.close()
+        connection.on_response_complete()
+
+    def pause(self) -> None:
+        self._connection.flow.pause_reading()
+
+    def resume(self) -> None:
+        self._connection.flow.resume_reading()

@@ -1,26 +1,62 @@
-"""The way of requests that only write: past ASGI, from the parser to the writer and back.
+"""The way of requests that only write: past ASGI, from the parser to the disk and back.
 
-A training logs its metrics one request at a time and waits for each. Tasks, events and layers of
-callables would cost several times what the write itself does, so a connection hands such a request
-to the room as soon as its body is there, and sends the answer when the commit is durable. Whatever
-is unusual about a request, its headers or its connection goes the ordinary way.
+A training logs its metrics one request at a time and waits for each, and uploads files of any
+size. Tasks, events and layers of callables would cost several times what the write itself does, so
+a connection hands what arrives to the room at once, and sends the answer when all is durable.
+Whatever is unusual about a request, its headers or its connection goes the ordinary way.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
+from typing import Protocol
 
 from tidemill.core.clock import Clock
-from tidemill.server.answers import Answers
+from tidemill.server.answers import Answers, Tell
 from tidemill.server.guard import HEADERS, Scope, refusal
+from tidemill.server.inflow import Inflow
 from tidemill.server.mlflow.door import Begin, MlflowDoor
 from tidemill.server.traffic import Traffic
 
-Reply = Callable[[int, bytes], None]
-"""Sends an answer: its status and its JSON."""
 HEAD = b"content-type: application/json\r\n" + b"".join(b"%s: %s\r\n" % pair for pair in HEADERS)
 """The headers of every answer, but for its length and what the server adds."""
+
+
+class Line(Protocol):
+    """The connection that a request came by; all but `loop` belongs to its event loop."""
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop: ...
+
+    def reply(self, status: int, body: bytes) -> None:
+        """Send the answer, which is JSON."""
+        ...
+
+    def pause(self) -> None:
+        """Let no more arrive for now."""
+        ...
+
+    def resume(self) -> None:
+        """Let it go on."""
+        ...
+
+
+class Intake(Protocol):
+    """Takes in a body, piece by piece."""
+
+    def pour(self, piece: bytes) -> None:
+        """Take a piece."""
+        ...
+
+    def end(self) -> None:
+        """Hear that the body is whole."""
+        ...
+
+    def break_off(self) -> None:
+        """Hear that the rest will not come."""
+        ...
 
 
 class Shortcut:
@@ -42,28 +78,55 @@ class Shortcut:
         self._clock = clock
         self._answers = Answers()
 
-    def find(self, scope: Scope) -> Begin | None:
-        """Return what begins the write that is asked for, or nothing where this is not the way."""
-        begin = self._door.writer(scope)
-        if begin is None or not _says_length(scope) or refusal(scope, self._hosts) is not None:
+    def take(self, scope: Scope, line: Line) -> Intake | None:
+        """Return what takes in a request's body, or nothing where this is not its way."""
+        begin, upload = self._door.writer(scope), self._door.upload(scope)
+        if begin is None and upload is None:
             return None
-        return begin
+        if not _says_length(scope) or refusal(scope, self._hosts) is not None:
+            return None
+        tell = partial(self._tell, line, self._clock.monotonic())
+        if begin is not None:
+            return _Whole(partial(self._write, begin, line.loop, tell))
+        resume = partial(line.loop.call_soon_threadsafe, line.resume)
+        inflow = Inflow(line.pause, resume)
+        assert upload is not None
+        self._answers.when_durable(self._door.receive(upload, inflow), line.loop, tell)
+        return inflow
 
-    def take(
-        self, begin: Begin, body: bytes, loop: asyncio.AbstractEventLoop, reply: Reply
+    def _write(
+        self, begin: Begin, loop: asyncio.AbstractEventLoop, tell: Tell, body: bytes
     ) -> None:
-        """Begin a write; `reply` is called in the event loop when it is durable, or has failed."""
-        began = self._clock.monotonic()
-
-        def tell(failure: BaseException | None) -> None:
-            status, content = self._door.told(failure)
-            self._traffic.count(status, self._clock.monotonic() - began)
-            reply(status, content)
-
         try:
             self._answers.when_durable(begin(body), loop, tell)
         except Exception as error:
             tell(error)
+
+    def _tell(self, line: Line, began: float, failure: BaseException | None) -> None:
+        status, content = self._door.told(failure)
+        self._traffic.count(status, self._clock.monotonic() - began)
+        line.reply(status, content)
+
+
+class _Whole:
+    """Hands a small body on when it is whole.
+
+    Args:
+        use: Is given it.
+    """
+
+    def __init__(self, use: Callable[[bytes], None]) -> None:
+        self._use = use
+        self._pieces: list[bytes] = []
+
+    def pour(self, piece: bytes) -> None:
+        self._pieces.append(piece)
+
+    def end(self) -> None:
+        self._use(b"".join(self._pieces))
+
+    def break_off(self) -> None:
+        self._pieces.clear()
 
 
 def _says_length(scope: Scope) -> bool:

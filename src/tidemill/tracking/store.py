@@ -492,7 +492,7 @@ def _owned(
     for part in _parts(ids):
         marks = ", ".join([mark] * len(part))
         query = f"SELECT {columns} FROM {table.name} WHERE {owner} IN ({marks}){order}"  # noqa: S608
-        yield from connection.exec_driver_sql(query, tuple(part)).all()
+        yield from driver_of(connection).execute(query, tuple(part)).fetchall()
 
 
 def _parts(ids: Sequence[str]) -> Iterable[Sequence[str]]:

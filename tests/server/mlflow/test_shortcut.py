@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
+from tests.server.mlflow.conftest import Server
 
 from tidemill.core.clock import SystemClock
 from tidemill.home import Home
@@ -145,23 +146,34 @@ def test_strangers_are_refused_on_the_short_way_too(address: str, run: str) -> N
     assert _steps(address, run) == []
 
 
+class _Line:
+    """A connection that only waits for the status."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.status: asyncio.Future[int] = self.loop.create_future()
+
+    def reply(self, status: int, body: bytes) -> None:
+        self.status.set_result(status)
+
+    def pause(self) -> None:
+        raise AssertionError("so little is never too much")
+
+    def resume(self) -> None:
+        raise AssertionError("it was never paused")
+
+
 def test_writes_are_counted(tmp_path: Path) -> None:
     async def ask(shortcut: Shortcut, body: bytes) -> int:
-        scope = {
-            "method": "POST",
-            "path": PATH,
-            "headers": [
-                (b"host", b"127.0.0.1"),
-                (b"content-length", b"%d" % len(body)),
-                (b"content-type", b"application/json"),
-            ],
-        }
-        begin = shortcut.find(scope)
-        assert begin is not None
-        loop = asyncio.get_running_loop()
-        status: asyncio.Future[int] = loop.create_future()
-        shortcut.take(begin, body, loop, lambda said, _: status.set_result(said))
-        return await status
+        named = {"host": "127.0.0.1", "content-type": "application/json"}
+        named["content-length"] = str(len(body))
+        headers = [(key.encode(), value.encode()) for key, value in named.items()]
+        line = _Line()
+        intake = shortcut.take({"method": "POST", "path": PATH, "headers": headers}, line)
+        assert intake is not None
+        intake.pour(body)
+        intake.end()
+        return await line.status
 
     with Home.open(tmp_path / "home") as home:
         experiment = home.tracking.experiment("flights")
@@ -171,3 +183,63 @@ def test_writes_are_counted(tmp_path: Path) -> None:
         statuses = [asyncio.run(ask(shortcut, _body(name, 0))) for name in (run, "none", run)]
     assert statuses == [200, 404, 200]
     assert traffic.counts().counts == {"control plane/requests": 3.0, "control plane/errors": 0.0}
+
+
+def _place(address: str, run: str) -> str:
+    found = httpx.get(f"{address}{CORE}runs/get", params={"run_id": run}).json()
+    root = found["run"]["info"]["artifact_uri"].removeprefix("mlflow-artifacts:/")
+    return f"/api/2.0/mlflow-artifacts/artifacts/{root}/big.bin"
+
+
+def _put(path: str, *headers: str) -> bytes:
+    return "\r\n".join([f"PUT {path} HTTP/1.1", "Host: 127.0.0.1", *headers, "", ""]).encode()
+
+
+def test_a_file_is_kept_whichever_way_it_arrives(address: str, run: str) -> None:
+    path = _place(address, run)
+    content = bytes(range(256)) * (1 << 17)
+    for pieces in ([content], [content[at : at + 300_001] for at in range(0, 1 << 25, 300_001)]):
+        chunked = len(pieces) > 1
+        answer = httpx.put(f"{address}{path}", content=iter(pieces) if chunked else content)
+        assert (answer.status_code, answer.json()) == (200, {})
+        assert httpx.get(f"{address}{path}").content == content
+        httpx.delete(f"{address}{path}").raise_for_status()
+    with closing(_connect(address)) as connection:
+        connection.sendall(_put(path, "Content-Length: 3", "Expect: 100-continue"))
+        assert connection.recv(100).startswith(b"HTTP/1.1 100 ")
+        connection.sendall(b"abc")
+        assert _answers(connection, 1) == [(200, {})]
+    assert httpx.get(f"{address}{path}").content == b"abc"
+
+
+def test_a_file_that_nobody_takes_is_refused_and_the_connection_goes_on(
+    address: str, run: str
+) -> None:
+    path = _place(address, run).replace(run, "0" * 32)
+    with closing(_connect(address)) as connection:
+        content = bytes(20 << 20)
+        connection.sendall(_put(path, f"Content-Length: {len(content)}") + content)
+        [(status, said)] = _answers(connection, 1)
+        assert (status, said["error_code"]) == (404, "RESOURCE_DOES_NOT_EXIST")
+        connection.sendall(_request(_body(run, 0)))
+        assert _answers(connection, 1) == [(200, {})]
+
+
+def test_of_a_file_that_is_broken_off_nothing_is_kept(address: str, run: str) -> None:
+    path = _place(address, run)
+    with closing(_connect(address)) as connection:
+        connection.sendall(_put(path, "Content-Length: 1000000") + b"a" * 500_000)
+        time.sleep(0.2)
+    assert httpx.get(f"{address}{path}").status_code == 404
+
+
+def test_a_server_that_is_to_end_does_not_wait_for_a_file_that_stopped(tmp_path: Path) -> None:
+    server = Server(tmp_path / "home")
+    body = {"experiment_id": "0", "start_time": 1_790_000_000_000}
+    found = httpx.post(f"{server.address}{CORE}runs/create", json=body).json()
+    path = _place(server.address, found["run"]["info"]["run_id"])
+    with closing(_connect(server.address)) as connection:
+        connection.sendall(_put(path, "Content-Length: 1000000") + b"a" * 500_000)
+        time.sleep(0.5)
+        server.stop()
+        assert connection.recv(1000) == b""

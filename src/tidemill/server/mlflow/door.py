@@ -7,7 +7,6 @@ threads of the door's own; uploads and downloads pass through them in pieces.
 from __future__ import annotations
 
 import asyncio
-import io
 import logging
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -21,9 +20,11 @@ from tidemill.core.errors import TidemillError
 from tidemill.registry.catalogue import Catalogue
 from tidemill.registry.service import Registry
 from tidemill.server.guard import App, Receive, Scope, Send
+from tidemill.server.inflow import Inflow
 from tidemill.server.mlflow.artifacts import UploadOfRun, media_type
 from tidemill.server.mlflow.errors import BadRequest, NoEndpoint, NotOffered, translated
 from tidemill.server.mlflow.paths import FILES, PREFIXES, UPLOAD, canonical, not_offered, pattern
+from tidemill.server.mlflow.records import Answer
 from tidemill.server.mlflow.requests import read_body, read_query
 from tidemill.server.mlflow.routes import Rooms, Route, openers, routes, writers
 from tidemill.storage.blobs.protocol import BlobStore
@@ -45,6 +46,8 @@ _DONE = b"{}"
 
 Begin = Callable[[bytes], Future[None]]
 """Reads the body of a request that only writes, and begins the write."""
+Upload = Callable[[BinaryIO], Answer]
+"""Keeps the file that a body is; what it answers says nothing."""
 
 
 class MlflowDoor:
@@ -86,12 +89,14 @@ class MlflowDoor:
         """Answer a request."""
         method, path = scope["method"], canonical(scope["path"])
         try:
-            if path.startswith(FILES):
-                await self._file(method, path.removeprefix(FILES), receive, send)
+            upload = self.upload(scope)
+            if upload is not None:
+                await self._pour(upload, receive)
+                await _send(send, 200, _JSON, _DONE)
+            elif path.startswith(FILES):
+                await self._file(method, path.removeprefix(FILES), send)
             elif path == "/version":
                 await _send(send, 200, (b"content-type", b"text/plain"), VERSION.encode())
-            elif path == UPLOAD and method == "POST":
-                await self._upload(scope, receive, send)
             else:
                 await self._answer(method, path, scope, receive, send)
         except Exception as error:
@@ -110,6 +115,25 @@ class MlflowDoor:
             return function(read_body(body, content_type, kind))
 
         return lambda body: begin(body) if len(body) <= _SMALL else self._apart(begin, body)
+
+    def upload(self, scope: Scope) -> Upload | None:
+        """Return what keeps the file that a request brings, if it brings one."""
+        method, path = scope["method"], canonical(scope["path"])
+        if method == "PUT" and path.startswith(FILES):
+            return partial(self._artifacts.put, path.removeprefix(FILES))
+        if method == "POST" and path == UPLOAD:
+            query = scope["query_string"].decode("latin-1")
+            return lambda source: self._artifacts.put_of_run(read_query(query, UploadOfRun), source)
+        return None
+
+    def receive(self, upload: Upload, inflow: Inflow) -> Future[None]:
+        """Have a thread keep a file while it arrives; the future ends when it is durable."""
+
+        def work() -> None:
+            with inflow:
+                upload(inflow)  # type: ignore[arg-type]  # a RawIOBase reads bytes
+
+        return self._threads.submit(work)
 
     def told(self, failure: BaseException | None) -> tuple[int, bytes]:
         """Return how the end of a write is answered: the status and the JSON."""
@@ -153,13 +177,24 @@ class MlflowDoor:
         answer = await self._run(route, request)
         await _send(send, 200, _JSON, msgspec.json.encode(answer))
 
-    async def _upload(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Keep a file that a page sends: its run and path stand in the query."""
-        query = scope["query_string"].decode("latin-1")
-        request = read_query(query, UploadOfRun)
-        source = _Upload(receive, asyncio.get_running_loop())
-        answer = await self._run(partial(self._artifacts.put_of_run, request), source)
-        await _send(send, 200, _JSON, msgspec.json.encode(answer))
+    async def _pour(self, upload: Upload, receive: Receive) -> None:
+        """Keep the file that a body is, whose pieces ASGI brings."""
+        loop, room = asyncio.get_running_loop(), asyncio.Event()
+        room.set()
+        inflow = Inflow(room.clear, lambda: loop.call_soon_threadsafe(room.set))
+        ended = asyncio.wrap_future(self.receive(upload, inflow))
+        more = True
+        while more and not ended.done():
+            await room.wait()
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                inflow.break_off()
+                break
+            inflow.pour(message.get("body", b""))
+            more = message.get("more_body", False)
+        if not more:
+            inflow.end()
+        await asyncio.shield(ended)
 
     def _find(self, method: str, path: str, known: str) -> Route:
         found = self._routes.get((method, known))
@@ -172,12 +207,8 @@ class MlflowDoor:
             raise NotOffered(said)
         raise NoEndpoint(f"There is no {path}.")
 
-    async def _file(self, method: str, path: str, receive: Receive, send: Send) -> None:
+    async def _file(self, method: str, path: str, send: Send) -> None:
         match method:
-            case "PUT":
-                source = _Upload(receive, asyncio.get_running_loop())
-                answer = await self._run(partial(self._artifacts.put, path), source)
-                await _send(send, 200, _JSON, msgspec.json.encode(answer))
             case "GET":
                 await self._send_file(await self._run(self._artifacts.open, path), send)
             case "DELETE":
@@ -229,48 +260,6 @@ class Switch:
         """Hand a request on."""
         ours = scope["type"] == "http" and scope["path"].startswith(PREFIXES)
         await (self._door if ours else self._app)(scope, receive, send)
-
-
-class _Upload(io.RawIOBase):
-    """A request's body as a file that a thread reads.
-
-    While the thread writes one piece to the disk, the event loop gathers the next.
-    """
-
-    def __init__(self, receive: Receive, loop: asyncio.AbstractEventLoop) -> None:
-        self._receive = receive
-        self._loop = loop
-        self._rest = b""
-        self._coming: Future[bytes] | None = self._gather()
-
-    def read(self, size: int = -1) -> bytes:
-        while self._coming is not None and (size < 0 or len(self._rest) < size):
-            piece = self._coming.result()
-            self._coming = self._gather() if piece else None
-            self._rest = self._rest + piece if self._rest else piece
-        if size < 0 or size >= len(self._rest):
-            piece, self._rest = self._rest, b""
-        else:
-            piece, self._rest = self._rest[:size], self._rest[size:]
-        return piece
-
-    def _gather(self) -> Future[bytes]:
-        return asyncio.run_coroutine_threadsafe(self._next(), self._loop)
-
-    async def _next(self) -> bytes:
-        """Return about a chunk of the body; nothing at its end."""
-        parts: list[bytes] = []
-        gathered = 0
-        while gathered < _CHUNK and not self._ended:
-            message = await self._receive()
-            if message["type"] == "http.disconnect":
-                raise BadRequest("The upload was broken off: nothing of it was kept.")
-            parts.append(message.get("body", b""))
-            gathered += len(parts[-1])
-            self._ended = not message.get("more_body", False)
-        return b"".join(parts)
-
-    _ended = False
 
 
 def _pass_on(ended: Future[None], write: Future[None]) -> None:

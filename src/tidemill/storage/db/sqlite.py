@@ -74,7 +74,12 @@ class Sqlite:
             url, poolclass=QueuePool, pool_size=1, max_overflow=0, connect_args=connect
         )
         self.readers = create_engine(
-            url, poolclass=QueuePool, pool_size=8, max_overflow=24, connect_args=connect
+            url,
+            poolclass=QueuePool,
+            pool_size=8,
+            max_overflow=24,
+            pool_use_lifo=True,  # the last one back still has the pages at hand
+            connect_args=connect,
         )
         event.listen(self.writers, "connect", _configure("wal_autocheckpoint=0"))
         event.listen(self.writers, "begin", _begin("BEGIN IMMEDIATE"))
