@@ -16,18 +16,22 @@ import msgspec
 
 from tidemill.core.clock import Clock, SystemClock
 from tidemill.core.digest import canonical
-from tidemill.core.errors import Conflict, NotFound, TidemillError
+from tidemill.core.errors import NotFound
 from tidemill.core.ids import Ids
 from tidemill.core.once import once
 from tidemill.core.policy import Policy, ServingPolicy
+from tidemill.core.policy.errors import BadPolicy
 from tidemill.core.policy.reader import read_policy
 from tidemill.core.references import Ref
+from tidemill.core.settings import Value
 from tidemill.journal.service import Journal
 from tidemill.lineage.service import Lineage
 from tidemill.storage.blobs.local import LocalBlobs
 from tidemill.storage.blobs.records import TreeEntry
 from tidemill.storage.blobs.trees import get_tree
-from tidemill.storage.db.engine import Database
+from tidemill.storage.homes.database import FILE, open_database
+from tidemill.storage.homes.errors import HomeNotFound
+from tidemill.storage.homes.records import HomeRecord, read_record, write_record
 from tidemill.storage.lock import OwnerLock
 
 if TYPE_CHECKING:
@@ -73,34 +77,10 @@ if TYPE_CHECKING:
     from tidemill.webhooks.child import Sender
     from tidemill.webhooks.service import Webhooks
 
-FORMAT = 1
 POLICY = "tidemill.toml"
 DEFAULT = ".tidemill"
 _HISTORY = ("journal_", "lineage_")
-
-
-class HomeError(TidemillError):
-    """The branch of everything that goes wrong with a home."""
-
-
-class HomeNotFound(HomeError, NotFound):
-    """There is no home, and none was to be made."""
-
-
-class HomeTooNew(HomeError, Conflict):
-    """The home was made by a newer Tidemill."""
-
-
-class HomeRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """What `home.json` says.
-
-    Attributes:
-        format: The version of the home's layout.
-        project: The project's folder, where it has one.
-    """
-
-    format: int = FORMAT
-    project: str | None = None
+_OWN = "homes_"
 
 
 class Home:
@@ -111,7 +91,8 @@ class Home:
         record: What `home.json` says.
         clock: Tells every room the time.
         rng: Makes ids; a seeded one makes a simulation repeatable.
-        database: The database's URL; a file in the home where it is left out.
+        database: The database's URL that was named, or `sqlite`; where it is left out, the one
+            that the home remembers, or else a file in the home.
     """
 
     def __init__(
@@ -124,12 +105,11 @@ class Home:
         database: str | None,
     ) -> None:
         self.path = path
-        self.record = record
         self.clock = clock
         self.ids = Ids(clock, rng)
         self.lock = OwnerLock(path)
         try:
-            self.db = Database.open(database or f"sqlite:///{path / 'tidemill.db'}")
+            self.db, self.record = open_database(path, record, database, self.ids.new)
         except BaseException:
             self.lock.release()
             raise
@@ -158,13 +138,17 @@ class Home:
             rng: Makes ids; the machine's randomness where it is left out.
             project: The project's folder; remembered. Where it is left out, the one remembered,
                 or else the folder that the home lies in, if it has a policy.
-            database: The database's URL; a file in the home where it is left out.
+            database: The URL of a database, or `sqlite` for a file in the home. Where it is left
+                out, the one that `TIDEMILL_DATABASE` or the project's settings name, or the one
+                that the home remembers, or else a file in the home.
             create: Whether a home is made where there is none.
 
         Raises:
             HomeNotFound: There is none, and none was to be made.
             HomeTooNew: It was made by a newer Tidemill.
             HomeOwned: Another process owns it.
+            RecordsElsewhere: It keeps its records in another database than the one named.
+            DatabaseOfAnotherHome: The database holds the records of another home.
         """
         path = path.absolute()
         if not create and not (path / "home.json").exists():
@@ -174,7 +158,8 @@ class Home:
             )
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
         record = _record(path, project)
-        return cls(path, record, clock=clock or SystemClock(), rng=rng, database=database)
+        named = database or _named_database(path, record)
+        return cls(path, record, clock=clock or SystemClock(), rng=rng, database=named)
 
     def close(self) -> None:
         """Finish every write and give the home up."""
@@ -713,7 +698,10 @@ class Home:
 
 
 def declared_tables() -> list[Table]:
-    """Return the tables of all rooms, those first that others point to."""
+    """Return the tables of all rooms, those first that others point to.
+
+    What a database says of its home is not among them: it does not move with what a home holds.
+    """
     from tidemill.datasets import store as _datasets
     from tidemill.journal import store as _journal
     from tidemill.lineage import store as _lineage
@@ -732,27 +720,36 @@ def declared_tables() -> list[Table]:
         *(_tracking, _webhooks),
     )
     assert rooms
-    return metadata.sorted_tables
+    return [t for t in metadata.sorted_tables if not t.name.startswith(_OWN)]
 
 
 def _record(path: Path, project: Path | None) -> HomeRecord:
-    file = path / "home.json"
-    known: HomeRecord | None = None
-    if file.exists():
-        known = msgspec.json.decode(file.read_bytes(), type=HomeRecord)
-        if known.format > FORMAT:
-            raise HomeTooNew(
-                f"The home {path} has format {known.format}.",
-                expected=f"at most {FORMAT}",
-                hint="It was opened by a newer version: upgrade with `pip install -U tidemill`.",
-            )
-    if project is None and known is not None and known.project is not None:
+    known = read_record(path)
+    if project is None and known.project is not None:
         return known
     if project is None and (path.parent / POLICY).exists():
         project = path.parent
-    record = HomeRecord(project=None if project is None else str(project.absolute()))
-    if record != known:
-        draft = file.with_suffix(".part")
-        draft.write_bytes(msgspec.json.encode(record))
-        draft.replace(file)
+    record = msgspec.structs.replace(
+        known, project=None if project is None else str(project.absolute())
+    )
+    if record != known or not (path / "home.json").exists():
+        write_record(path, record)
     return record
+
+
+def _named_database(path: Path, record: HomeRecord) -> str | None:
+    """Return the database that the environment or the project's settings name, where one does."""
+    from tidemill.core.settings import resolve_one
+
+    policy = (path.parent if record.project is None else Path(record.project)) / POLICY
+    file: dict[str, Value] = {}
+    try:
+        file = read_policy(policy.read_bytes(), filename=str(policy)).settings
+    except OSError:
+        pass
+    except BadPolicy:
+        # What a home remembers counts even while its policy is being mended.
+        if record.database is None and not (path / FILE).exists():
+            raise
+    found = resolve_one("database", environment=os.environ, file=file, filename=str(policy))
+    return None if found.origin == "default" else str(found.value)

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from tidemill.core.settings import SETTINGS, BadSetting, resolve
+from tidemill.core.settings import (
+    SETTINGS,
+    BadSetting,
+    resolve,
+    without_password,
+    without_secrets,
+)
 
 
 def test_a_flag_comes_before_a_variable_before_the_file_before_the_default() -> None:
@@ -48,3 +54,26 @@ def test_every_setting_has_its_own_name_and_a_sentence() -> None:
     assert len({s.name for s in SETTINGS}) == len(SETTINGS)
     assert all(s.sentence.endswith(".") for s in SETTINGS)
     assert all(r.value == s.default for s, r in zip(SETTINGS, resolve().values(), strict=True))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://ada:secret@db/mill",
+        "postgresql://ada:s/e#c?r:secret@db/mill",
+        "postgresql://ada@db/mill?password=secret",
+        "postgresql+psycopg://ada:secret@db/mill?sslpassword=secret&password=secret",
+        "postgres://:secret@db/mill",
+    ],
+)
+def test_a_database_is_shown_without_its_password(url: str) -> None:
+    shown = without_password(url)
+    assert "secret" not in shown
+    assert shown.startswith("postgresql://")
+    assert shown.endswith("db/mill")
+    assert without_password(shown) == shown
+
+
+def test_what_may_hold_a_password_is_not_handed_on() -> None:
+    given = {"TIDEMILL_DATABASE": "postgresql://ada:secret@db/mill", "TIDEMILL_PORT": "1", "A": "b"}
+    assert without_secrets(given) == {"TIDEMILL_PORT": "1", "A": "b"}

@@ -55,6 +55,17 @@ def test_a_value_comes_back_and_the_output_is_in_the_log(child: Child) -> None:
     assert child.log("fine") == "all is well\n"
 
 
+def test_a_step_does_not_find_the_password_of_the_database(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TIDEMILL_DATABASE", "postgresql://ada:secret@db/mill")
+    executor = ProcessExecutor()
+    try:
+        assert Child(executor, tmp_path).value("database") is None
+    finally:
+        executor.close()
+
+
 @pytest.mark.parametrize(
     ("function", "said"),
     [

@@ -55,6 +55,7 @@ def _installation() -> Iterator[Check]:
 def _home(named: Path | None, *, scrub: bool) -> Iterator[Check]:
     from tidemill.home import Home
     from tidemill.sdk.session import find_home
+    from tidemill.storage.db.errors import StorageError
     from tidemill.storage.lock import read_owner
 
     try:
@@ -67,6 +68,7 @@ def _home(named: Path | None, *, scrub: bool) -> Iterator[Check]:
     if owner is not None:
         yield Check("home", True, f"{path}, owned by process {owner.pid} at {owner.address}")
         yield Check("exposure", True, f"{owner.address}: loopback only, Host and Origin checked")
+        yield Check("database", True, _kept_in(path))
         return
     yield Check("home", True, f"{path}, owned by nobody")
     if not path.exists():
@@ -75,12 +77,20 @@ def _home(named: Path | None, *, scrub: bool) -> Iterator[Check]:
     yield Check("disk", free > 1 << 30, f"{free >> 30} GiB free")
     try:
         with Home.open(path, create=False) as opened:
-            yield Check("database", True, f"{opened.db.dialect}, {opened.journal.head():,} facts")
+            yield Check("database", True, f"{_kept_in(path)}, {opened.journal.head():,} facts")
             yield Check("policy", True, f"{len(opened.policy.models)} models")
             if scrub:
                 yield from _scrub(opened)
+    except StorageError as error:
+        yield Check("database", False, str(error))
     except TidemillError as error:
         yield Check("home", False, str(error))
+
+
+def _kept_in(home: Path) -> str:
+    from tidemill.storage.homes.records import read_record
+
+    return read_record(home).database or "sqlite"
 
 
 def _log(home: Path, *, scrub: bool) -> Check:

@@ -6,6 +6,7 @@ a model does is no setting: that is policy, and has its own sections in `tidemil
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Literal
 
@@ -14,7 +15,9 @@ import msgspec
 from tidemill.core.errors import Usage, nearest
 
 Value = bool | int | float | str
-Kind = Literal["text", "port", "optional port", "count", "seconds"]
+Kind = Literal["text", "port", "optional port", "count", "seconds", "database"]
+SQLITE = "sqlite"
+"""The word for a file in the home, in the place of a database's URL."""
 
 
 class BadSetting(Usage):
@@ -30,6 +33,7 @@ class Setting(msgspec.Struct, frozen=True):
         default: Its value where nobody says otherwise.
         sentence: What it means.
         in_file: Whether `tidemill.toml` may set it; what finds the file cannot stand in it.
+        secret: Whether its variable may hold a password, which other processes must not see.
     """
 
     name: str
@@ -37,6 +41,7 @@ class Setting(msgspec.Struct, frozen=True):
     default: Value
     sentence: str
     in_file: bool = True
+    secret: bool = False
 
     @property
     def variable(self) -> str:
@@ -56,6 +61,13 @@ class Setting(msgspec.Struct, frozen=True):
 
 SETTINGS = (
     Setting("home", "text", ".tidemill", "The folder of the home.", in_file=False),
+    Setting(
+        "database",
+        "database",
+        SQLITE,
+        "The PostgreSQL database of the home, as a URL; or `sqlite` for a file in the home.",
+        secret=True,
+    ),
     Setting("host", "text", "127.0.0.1", "The address that `tidemill up` listens on."),
     Setting("port", "port", 8750, "The port of the page and the API."),
     Setting("serve_port", "port", 8751, "The port of the workers, where predictions are made."),
@@ -85,7 +97,11 @@ _EXPECTED: dict[Kind, str] = {
     "optional port": "a port, from 1 to 65535, or `off`",
     "count": "a whole number from 1 to 1024",
     "seconds": "a number of seconds above 0, at most 86400",
+    "database": "postgresql://user@host/name, or `sqlite` for a file in the home",
 }
+_POSTGRESQL = re.compile(r"postgres(?:ql)?(?:\+\w+)?://")
+_PASSWORD = re.compile(r"(?P<before>://[^:/?#@]*):[^@]*(?=@)")
+_QUERY_PASSWORD = re.compile(r"(?P<before>[?&])(?:(?:ssl)?password=[^&]*(?:&|$))+")
 
 
 class Resolved(msgspec.Struct, frozen=True):
@@ -135,6 +151,39 @@ def resolve(
     return {s.name: _resolved(s, flags, environment, file, filename) for s in SETTINGS}
 
 
+def resolve_one(
+    name: str,
+    *,
+    environment: Mapping[str, str],
+    file: Mapping[str, Value],
+    filename: str = "tidemill.toml",
+) -> Resolved:
+    """Return one setting's value and where it came from, whatever the others are.
+
+    Raises:
+        BadSetting: Its value cannot be read.
+    """
+    return _resolved(_BY_NAME[name], {}, environment, file, filename)
+
+
+def without_password(url: str) -> str:
+    """Return a database's URL as it may be shown, kept and compared.
+
+    Example:
+        >>> without_password("postgres://ada:secret@db.example/mill?password=x&sslmode=require")
+        'postgresql://ada@db.example/mill?sslmode=require'
+    """
+    shown = _PASSWORD.sub(r"\g<before>", url)
+    shown = _QUERY_PASSWORD.sub(r"\g<before>", shown).rstrip("?&")
+    return _POSTGRESQL.sub("postgresql://", shown, count=1)
+
+
+def without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that a process may be given that runs what users wrote."""
+    secret = {s.variable for s in SETTINGS if s.secret}
+    return {name: value for name, value in environment.items() if name not in secret}
+
+
 def setting_in_file(name: str, *, where: str) -> Setting:
     """Return the setting of a name that stands in a file.
 
@@ -159,7 +208,24 @@ def checked(setting: Setting, value: object, *, where: str) -> Value:
     """
     read = _READERS[setting.kind](value)
     if read is None:
-        raise BadSetting(f"{where} is {value!r}.", expected=_EXPECTED[setting.kind])
+        shown = without_password(value) if isinstance(value, str) else value
+        raise BadSetting(f"{where} is {shown!r}.", expected=_EXPECTED[setting.kind])
+    return read
+
+
+def checked_in_file(setting: Setting, value: object, *, where: str) -> Value:
+    """Return a value that stands in a file, which people keep in git.
+
+    Raises:
+        BadSetting: The setting cannot have that value, or it holds a password.
+    """
+    read = checked(setting, value, where=where)
+    if setting.secret and _has_password(str(read)):
+        raise BadSetting(
+            f"{where} has a password in it.",
+            expected=f"{without_password(str(read))}, and the password in PGPASSWORD, ~/.pgpass, "
+            f"or {setting.variable}",
+        )
     return read
 
 
@@ -180,7 +246,8 @@ def _resolved(
         value, origin, where = file[name], filename, f"{filename}: settings.{name}"
     else:
         return Resolved(name, setting.default, "default", setting.sentence)
-    return Resolved(name, checked(setting, value, where=where), origin, setting.sentence)
+    check = checked_in_file if origin == filename else checked
+    return Resolved(name, check(setting, value, where=where), origin, setting.sentence)
 
 
 def _text(value: object) -> str | None:
@@ -206,10 +273,23 @@ def _seconds(value: object) -> float | None:
     return number if 0 < number <= 86400 else None
 
 
+def _database(value: object) -> str | None:
+    said = _text(value)
+    if said is None or said == SQLITE:
+        return said
+    found = _POSTGRESQL.match(said)
+    return None if found is None else f"postgresql://{said[found.end() :]}"
+
+
+def _has_password(url: str) -> bool:
+    return any(pattern.search(url) for pattern in (_PASSWORD, _QUERY_PASSWORD))
+
+
 _READERS = {
     "text": _text,
     "port": lambda value: _whole(value, 0, 65535),
     "optional port": lambda value: "off" if value == "off" else _whole(value, 1, 65535),
     "count": lambda value: _whole(value, 1, 1024),
     "seconds": _seconds,
+    "database": _database,
 }

@@ -23,6 +23,7 @@ from rich.console import Console
 from tidemill.core.clock import SimulatedClock
 from tidemill.core.errors import Conflict
 from tidemill.core.references import Ref
+from tidemill.core.settings import SQLITE
 from tidemill.demo.baselines import Scored, by_calendar
 from tidemill.demo.comparison import Strategy, strategy
 from tidemill.demo.flights import Year, read_year, turn_of
@@ -118,6 +119,7 @@ def run_demo(
             clock=clock,
             rng=random.Random(SEED),  # noqa: S311 - ids of a simulation, not secrets
             project=project,
+            database=SQLITE,  # a throw-away home, whatever the environment names
         ) as home:
             replay = _Replay(home, year, clock, project, view, workers)
             replay.train_first()

@@ -20,6 +20,7 @@ from typing import IO
 
 import msgspec
 
+from tidemill.core.settings import without_secrets
 from tidemill.monitoring.errors import LookerFailed
 from tidemill.monitoring.looking import Looked, Looker, Task
 from tidemill.monitoring.reference import Reference, read_reference
@@ -126,7 +127,7 @@ class Apart:
                 [sys.executable, "-m", "tidemill.monitoring.apart"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                env={**os.environ, **_ENVIRONMENT},
+                env={**without_secrets(os.environ), **_ENVIRONMENT},
             )
         return self._process
 

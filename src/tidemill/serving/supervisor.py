@@ -19,6 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from tidemill.core.clock import SystemClock
+from tidemill.core.settings import without_secrets
 from tidemill.serving.errors import WorkersNotReady
 from tidemill.serving.keeper import Keeper
 from tidemill.serving.worker import peers as folder
@@ -250,7 +251,7 @@ class _Slot:
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
-                    env={**os.environ, "OMP_NUM_THREADS": "1"},
+                    env={**without_secrets(os.environ), "OMP_NUM_THREADS": "1"},
                     start_new_session=True,
                 )
             os.close(hands)

@@ -74,3 +74,7 @@ def cannot_be_handed_on() -> object:
 
 def logs() -> None:
     tm.log_metric("loss", 0.25)
+
+
+def database() -> str | None:
+    return os.environ.get("TIDEMILL_DATABASE")

@@ -28,11 +28,12 @@ class Server:
 
     Args:
         home: The home's folder; it is made where there is none.
+        options: What else stands on the command line.
         settings: Variables that it finds beside ours.
     """
 
-    def __init__(self, home: Path, **settings: str) -> None:
-        command = [sys.executable, "-m", "tidemill", "up", "--home", str(home)]
+    def __init__(self, home: Path, *options: str, **settings: str) -> None:
+        command = [sys.executable, "-m", "tidemill", "up", "--home", str(home), *options]
         self.process = subprocess.Popen(
             [*command, "--port", "0", "--serve-port", "0", "--workers", "1"],
             stdout=subprocess.PIPE,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tidemill.cli.entry import Context
+    from tidemill.core.settings import Value
 
 
 def register(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -24,14 +25,22 @@ def register(commands: Any, common: argparse.ArgumentParser) -> None:
 
 def _show(context: Context, given: argparse.Namespace) -> int:
     from tidemill.cli.configuration import project_around, settings_of
+    from tidemill.core.settings import Resolved
 
     flags = {"home": None if given.home is None else str(given.home)}
-    found = list(settings_of(project_around(Path.cwd()), flags).values())
+    known = settings_of(project_around(Path.cwd()), flags).values()
+    found = [Resolved(s.name, _shown(s.value), s.origin, s.sentence) for s in known]
     if not context.output.data(found):
         names = ("setting", "value", "origin") if given.origin else ("setting", "value")
         rows = [(s.name, s.value, s.origin)[: len(names)] for s in found]
         context.output.table(names, rows)
     return 0
+
+
+def _shown(value: Value) -> Value:
+    from tidemill.core.settings import without_password
+
+    return without_password(value) if isinstance(value, str) else value
 
 
 def _schema(context: Context, _given: argparse.Namespace) -> int:

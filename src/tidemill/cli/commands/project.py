@@ -33,6 +33,11 @@ def register(commands: Any, common: argparse.ArgumentParser) -> None:
     demo.set_defaults(command=_demo)
 
     up = commands.add_parser("up", parents=[common], help="serve the home: API, page, predictions")
+    up.add_argument(
+        "--database",
+        metavar="URL",
+        help="a PostgreSQL database for the home, remembered without its password",
+    )
     up.add_argument("--host", help="the address to listen on (default: 127.0.0.1)")
     up.add_argument("--port", type=int, help="of the control plane (default: 8750)")
     up.add_argument("--serve-port", type=int, help="of the workers (default: 8751)")
@@ -107,7 +112,7 @@ def _up(context: Context, given: argparse.Namespace) -> int:
         sys.stdout.flush()
 
     inside = context.home is not None or (path.parent / POLICY).exists()
-    with Home.open(path, create=inside) as home:
+    with Home.open(path, create=inside, database=_database(given)) as home:
         serve(
             home,
             host=str(said["host"]),
@@ -120,6 +125,14 @@ def _up(context: Context, given: argparse.Namespace) -> int:
             access_log=None if said["access_log"] == "off" else Path(str(said["access_log"])),
         )
     return 0
+
+
+def _database(given: argparse.Namespace) -> str | None:
+    """Return the database that the command line names; all else the home finds by itself."""
+    from tidemill.core.settings import resolve
+
+    found = resolve(flags={"database": given.database})["database"]
+    return None if found.origin == "default" else str(found.value)
 
 
 def _run(context: Context, given: argparse.Namespace) -> int:

@@ -193,7 +193,7 @@ class _Reader:
             try:
                 setting = settings.setting_in_file(name, where=self._at(path))
                 where = f"{self._at(path)}: {_spelled(path)}"
-                yield name, settings.checked(setting, value, where=where)
+                yield name, settings.checked_in_file(setting, value, where=where)
             except settings.BadSetting as error:
                 raise BadPolicy(error.what, expected=error.expected) from error
 

@@ -15,6 +15,7 @@ from typing import IO
 
 import msgspec
 
+from tidemill.core.settings import without_secrets
 from tidemill.pipelines.executors.jobs import EVENTS, JOB, LOG, RESULT, Job, Logged, Result
 from tidemill.pipelines.executors.logs import CappedLog
 from tidemill.predictions.frames import read_frames
@@ -134,7 +135,7 @@ class ProcessExecutor:
                 [sys.executable, "-m", "tidemill.pipelines.executors.zygote"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                env={**os.environ, **_ENVIRONMENT},
+                env={**without_secrets(os.environ), **_ENVIRONMENT},
             )
             reader = threading.Thread(
                 target=self._read, args=(self._process,), name="tidemill-steps", daemon=True

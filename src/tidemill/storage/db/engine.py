@@ -40,11 +40,12 @@ class Database:
         """Open a database, bring its tables up to date, and start its writer.
 
         Args:
-            url: `sqlite:////absolute/path.db`, or `postgresql+psycopg://…`.
+            url: `sqlite:////absolute/path.db`, or `postgresql://…`.
 
         Raises:
             BadDatabaseUrl: The URL is of another kind.
             DatabaseTooNew: It was written by a newer Tidemill.
+            DatabaseNotOurs: Another program keeps its tables there.
             DatabaseDamaged: It does not pass its own check after an unclean stop.
             DatabaseOwned: Another Tidemill writes to it (PostgreSQL; a home has a lock of its own).
             DatabaseUnreachable: The server does not answer, or the file cannot be opened.
@@ -163,7 +164,7 @@ def _parsed(url: str) -> URL:
 def _bad(shown: str) -> BadDatabaseUrl:
     return BadDatabaseUrl(
         f"{shown!r} is not a database that Tidemill can open.",
-        expected="sqlite:////absolute/path.db or postgresql+psycopg://user@host/name",
+        expected="sqlite:////absolute/path.db or postgresql://user@host/name",
     )
 
 

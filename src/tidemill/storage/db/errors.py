@@ -29,6 +29,10 @@ class DatabaseTooNew(StorageError, Conflict):
     """The home was written by a newer Tidemill."""
 
 
+class DatabaseNotOurs(StorageError, Conflict):
+    """Another program keeps its tables in the database."""
+
+
 class DatabaseDamaged(StorageError, Conflict):
     """The database does not pass its own check."""
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sqlalchemy import Engine, inspect, text
 
-from tidemill.storage.db.errors import DatabaseTooNew
+from tidemill.storage.db.errors import DatabaseNotOurs, DatabaseTooNew
 
 VERSIONS = Path(__file__).parent / "versions"
 _REVISION = re.compile(r"(?P<room>[a-z]+)_(?P<number>\d{4})\.py")
@@ -31,11 +31,13 @@ def migrate(engine: Engine) -> None:
 
     Raises:
         DatabaseTooNew: The database knows revisions that this Tidemill does not.
+        DatabaseNotOurs: Another program keeps its tables there.
     """
     present = _present(engine)
     wanted = heads()
     if present == wanted:
         return
+    _check_ours(engine, present)
     known = {path.stem for path in VERSIONS.glob("*.py")}
     unknown = sorted(present - known)
     if unknown:
@@ -52,6 +54,20 @@ def _present(engine: Engine) -> set[str]:
         if not inspect(connection).has_table("alembic_version"):
             return set()
         return set(connection.scalars(text("SELECT version_num FROM alembic_version")))
+
+
+def _check_ours(engine: Engine, present: set[str]) -> None:
+    """Refuse a database with tables of others, which may have the names of ours."""
+    tables = set(inspect(engine).get_table_names()) - {"alembic_version"}
+    # Alembic is used by many: by the form of a revision's name we know ours, newer ones included.
+    if not tables or (present and all(_REVISION.fullmatch(f"{name}.py") for name in present)):
+        return
+    some = ", ".join(sorted(tables)[:5])
+    raise DatabaseNotOurs(
+        f"The database {engine.url.render_as_string()} holds tables of another program: {some}.",
+        expected="an empty database, or one that Tidemill has made",
+        hint="Make one with `createdb NAME`, and name that.",
+    )
 
 
 def _upgrade(engine: Engine) -> None:

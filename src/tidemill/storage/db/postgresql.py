@@ -10,6 +10,7 @@ from sqlalchemy import URL, Connection, create_engine, event
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from tidemill.core.errors import MissingExtra, TidemillError
+from tidemill.core.settings import without_password
 from tidemill.storage.db.errors import (
     DatabaseOwned,
     DatabaseReadOnly,
@@ -48,7 +49,7 @@ class PostgreSql:
     """
 
     def __init__(self, url: URL) -> None:
-        self._shown = url.render_as_string(hide_password=True)
+        self._shown = without_password(url.render_as_string(hide_password=False))
         url = url.set(drivername="postgresql+psycopg")
         name = f"tidemill {os.getpid()} on {socket.gethostname()}"
         connect = {"application_name": name[:63], "connect_timeout": 5}
@@ -116,10 +117,11 @@ class PostgreSql:
                 f"The connection to {self._shown} was lost during COMMIT.",
                 hint="Ask again: repeating a request is safe.",
             )
+        said = _first_line(error)
         return DatabaseUnreachable(
-            f"The database {self._shown} does not answer: {_first_line(error)}.",
+            f"The database {self._shown} does not answer: {said}.",
             expected="a running server that accepts this user",
-            hint="Start it or correct the URL; nothing of this request was written.",
+            hint=f"{_remedy(said)}; nothing of this request was written.",
         )
 
     def _become_writer(self, connection: Any, _record: Any) -> None:
@@ -169,6 +171,15 @@ def _is_lost(error: DBAPIError) -> bool:
 
 def _state(error: DBAPIError) -> str | None:
     return getattr(error.orig, "sqlstate", None)
+
+
+def _remedy(said: str) -> str:
+    """Return what to do about a connection that was not made; libpq tells why only in words."""
+    if "password" in said:
+        return "Give the password in PGPASSWORD, ~/.pgpass, or the URL of TIDEMILL_DATABASE"
+    if "does not exist" in said:
+        return "Make it with `createdb`, or correct the URL"
+    return "Start it or correct the URL"
 
 
 def _first_line(error: DBAPIError) -> str:
