@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import io
+import math
 import secrets
 from pathlib import Path
 from typing import Any
@@ -78,7 +79,9 @@ def _is_plain(value: Any) -> bool:
         return all(isinstance(k, str) and _is_plain(v) for k, v in value.items())
     if isinstance(value, list):
         return all(map(_is_plain, value))
-    return value is None or isinstance(value, bool | int | float | str)
+    if isinstance(value, float):
+        return math.isfinite(value)  # JSON has no others
+    return value is None or isinstance(value, bool | int | str)
 
 
 def _pickled(value: Any) -> bytes:
@@ -95,8 +98,10 @@ def _pickled(value: Any) -> bytes:
 
 
 def _resolve(name: str) -> Any:
+    if name == "builtins:NoneType":  # a type that no module has under its name
+        return type(None)
     module, _, qualified = name.partition(":")
     found: Any = importlib.import_module(module)
     for part in qualified.split("."):
         found = getattr(found, part)
-    return type(None) if found is type(None) else found
+    return found
