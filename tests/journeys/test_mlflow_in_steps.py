@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from tests.environments import python_with
 
 from tidemill.home import Home
 
@@ -31,25 +31,13 @@ def fit(rows: pl.DataFrame) -> LogisticRegression:
 
 
 @pytest.fixture(scope="module")
-def python(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A Python that has Tidemill and MLflow's client; `TIDEMILL_TEST_WITH_MLFLOW` may name one."""
-    named = os.environ.get("TIDEMILL_TEST_WITH_MLFLOW")
-    if named:
-        return named
-    folder = tmp_path_factory.mktemp("both") / "env"
-    uv = str(Path(sys.executable).with_name("uv"))
-    subprocess.run([uv, "venv", "-q", "--python", sys.executable, str(folder)], check=True)
-    found = str(folder / "bin" / "python")
-    fill = [uv, "pip", "install", "-q", "--python", found, "-e", str(ROOT), "mlflow-skinny"]
-    filled = subprocess.run(
-        [*fill, "pandas", "skops"], check=False, capture_output=True, text=True, timeout=300
-    )
-    if filled.returncode != 0:
-        pytest.skip(f"MLflow's client cannot be installed here: {filled.stderr[-300:]}")
-    return found
+def python() -> str:
+    """A Python that has Tidemill and MLflow's client."""
+    packages = ("--editable", str(ROOT), "mlflow-skinny", "pandas", "skops")
+    return python_with("with-mlflow", packages, of=(ROOT / "pyproject.toml").read_text())
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1500)
 def test_a_run_of_mlflow_inside_a_step_is_the_steps_run(python: str, tmp_path: Path) -> None:
     def tidemill(*arguments: str) -> str:
         done = subprocess.run(

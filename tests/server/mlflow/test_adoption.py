@@ -12,26 +12,8 @@ from typing import Any
 
 import httpx
 import pytest
-
-from .conftest import Server
-
-PACKAGES = ("mlflow-skinny", "scikit-learn", "skops", "pandas", "xgboost-cpu")
-
-
-def _client(folder: Path) -> str:
-    """Return a Python with an MLflow client; `TIDEMILL_TEST_MLFLOW` may name one."""
-    named = os.environ.get("TIDEMILL_TEST_MLFLOW")
-    if named:
-        return named
-    uv = str(Path(sys.executable).with_name("uv"))
-    python = str(folder / "bin" / "python")
-    make = [uv, "venv", "--quiet", "--python", sys.executable, str(folder)]
-    subprocess.run(make, check=True, timeout=120)
-    fill = [uv, "pip", "install", "--quiet", "--python", python, *PACKAGES]
-    filled = subprocess.run(fill, check=False, capture_output=True, text=True, timeout=600)
-    if filled.returncode != 0:
-        pytest.skip(f"MLflow's client cannot be installed here: {filled.stderr[-300:]}")
-    return python
+from tests.environments import MLFLOW, python_with
+from tests.server.mlflow.conftest import Server
 
 
 def _tidemill(home: Path, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
@@ -63,7 +45,7 @@ def _ask(serving: str, model: str, *rows: dict[str, Any]) -> list[Any]:
 
 @pytest.mark.timeout(1500)
 def test_models_that_the_client_registered_are_deployed_and_answer(tmp_path: Path) -> None:
-    client = _client(tmp_path / "client")
+    client = python_with("mlflow", MLFLOW)
     home = tmp_path / "home"
     server = Server(home)
     try:

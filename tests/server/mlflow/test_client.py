@@ -4,54 +4,26 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from tests.environments import MLFLOW, MLFLOW_A_YEAR_OLDER, python_with, torch
 from tests.server.mlflow.conftest import Server
 from tests.webhooks.receiver import receiving
 
 from tidemill.home import Home
 
-NEWEST = (
-    *("mlflow-skinny", "scikit-learn", "skops", "pandas", "pytest"),
-    *("psutil", "matplotlib", "xgboost-cpu", "lightgbm"),
-)
-TORCH = ("torch==2.13.0+cpu", "lightning")
-A_YEAR_OLDER = ("mlflow-skinny==3.6.0", "scikit-learn<1.8", "skops", "pandas<3", "pytest")
-
-
-def _environment(factory: pytest.TempPathFactory, name: str, packages: tuple[str, ...]) -> str:
-    """Return a Python that has an MLflow client, in an environment beside ours.
-
-    MLflow holds other libraries back, so it is no dependency of this project, not even for
-    development. `TIDEMILL_TEST_MLFLOW` may name a Python that has one already.
-    """
-    named = os.environ.get("TIDEMILL_TEST_MLFLOW")
-    if named:
-        return named
-    folder = factory.mktemp(name) / "env"
-    uv = str(Path(sys.executable).with_name("uv"))
-    python = str(folder / "bin" / "python")
-    make = [uv, "venv", "--quiet", "--python", sys.executable, str(folder)]
-    subprocess.run(make, check=True, timeout=60)
-    fill = [uv, "pip", "install", "--quiet", "--python", python, *packages]
-    filled = subprocess.run(fill, check=False, capture_output=True, text=True, timeout=300)
-    if filled.returncode != 0:
-        pytest.skip(f"MLflow's client cannot be installed here: {filled.stderr[-300:]}")
-    return python
-
 
 @pytest.fixture(scope="session")
-def client(tmp_path_factory: pytest.TempPathFactory) -> str:
+def client() -> str:
     """A Python that has the newest MLflow client and some frameworks."""
-    return _environment(tmp_path_factory, "mlflow", NEWEST)
+    return python_with("mlflow", MLFLOW)
 
 
 @pytest.fixture(scope="session")
-def older_client(tmp_path_factory: pytest.TempPathFactory) -> str:
+def older_client() -> str:
     """A Python that has a client of a year ago."""
-    return _environment(tmp_path_factory, "mlflow-older", A_YEAR_OLDER)
+    return python_with("mlflow-older", MLFLOW_A_YEAR_OLDER)
 
 
 def _flow(python: str, name: str, folder: Path, *arguments: str) -> str:
@@ -92,14 +64,10 @@ def test_frameworks_log_themselves(client: str, address: str, tmp_path: Path) ->
         assert name in said
 
 
-@pytest.mark.timeout(700)
-def test_pytorch_logs_itself(client: str, address: str, tmp_path: Path) -> None:
-    """With a build for processors only: the one for graphics cards takes gigabytes."""
-    pip = [sys.executable, "-m", "pip", "--python", client, "install", "--quiet"]
-    filled = subprocess.run([*pip, *TORCH], check=False, capture_output=True, text=True)
-    if filled.returncode != 0:
-        pytest.skip(f"PyTorch for processors cannot be installed here: {filled.stderr[-300:]}")
-    said = _flow(client, "client_frameworks.py", tmp_path, address, "pytorch")
+@pytest.mark.timeout(1500)
+def test_pytorch_logs_itself(address: str, tmp_path: Path) -> None:
+    python = python_with("mlflow-torch", (*MLFLOW, "lightning", *torch()))
+    said = _flow(python, "client_frameworks.py", tmp_path, address, "pytorch")
     assert said == "all done: pytorch"
 
 

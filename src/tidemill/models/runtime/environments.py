@@ -103,7 +103,9 @@ def _fill(folder: Path, lock: Lock, name: str) -> None:
         )
     listed = folder / "requirements.txt"
     listed.write_text("".join(f"{r}\n" for r in lock.requirements))
-    command = [uv, "pip", "install", "--quiet", "--python", str(folder / "bin" / "python")]
+    # Processes of a model write nothing there: uncompiled, each would compile all that it imports.
+    command = [uv, "pip", "install", "--quiet", "--compile-bytecode"]
+    command += ["--python", str(folder / "bin" / "python")]
     command += [*(("--no-deps",) if lock.complete else ()), "--requirement", str(listed)]
     filled = _run([*command, "--offline"])
     if filled.returncode != 0:
