@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -68,20 +69,32 @@ def migrated_postgres(postgres: Server) -> str:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run what says `ON_BOTH_DATABASES = True` over both kinds of database."""
-    if "db" in metafunc.fixturenames and getattr(metafunc.module, "ON_BOTH_DATABASES", False):
-        metafunc.parametrize("db", ["sqlite", "postgresql"], indirect=True)
+    if "fresh" in metafunc.fixturenames and getattr(metafunc.module, "ON_BOTH_DATABASES", False):
+        metafunc.parametrize("fresh", ["sqlite", "postgresql"], indirect=True)
 
 
 @pytest.fixture
-def db(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Database]:
-    """An empty, migrated database; SQLite's, unless the module asks for both kinds."""
+def fresh(tmp_path: Path, request: pytest.FixtureRequest) -> Callable[[], str]:
+    """Make empty, migrated databases; SQLite's, unless the module asks for both kinds."""
     if getattr(request, "param", "sqlite") == "postgresql":
         server, like = (request.getfixturevalue(n) for n in ("postgres", "migrated_postgres"))
-        url = server.make(f"mill_{uuid.uuid4().hex}", like)
-    else:
-        shutil.copyfile(request.getfixturevalue("migrated"), tmp_path / "tidemill.db")
-        url = f"sqlite:///{tmp_path}/tidemill.db"
-    database = Database.open(url)
+        return lambda: str(server.make(f"mill_{uuid.uuid4().hex}", like))
+    migrated: Path = request.getfixturevalue("migrated")
+    numbers = itertools.count()
+
+    def make() -> str:
+        number = next(numbers)
+        path = tmp_path / (f"tidemill-{number}.db" if number else "tidemill.db")
+        shutil.copyfile(migrated, path)
+        return f"sqlite:///{path}"
+
+    return make
+
+
+@pytest.fixture
+def db(fresh: Callable[[], str]) -> Iterator[Database]:
+    """An empty, migrated database; SQLite's, unless the module asks for both kinds."""
+    database = Database.open(fresh())
     yield database
     database.close()
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-import tempfile
+from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import ClassVar
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from tidemill.core.clock import SimulatedClock
 from tidemill.core.errors import TidemillError
@@ -21,6 +26,7 @@ from tidemill.registry.errors import ModelExists, ModelNotFound, VersionNotFound
 from tidemill.registry.service import Registry
 from tidemill.storage.db.engine import Database
 
+ON_BOTH_DATABASES = True
 NAMES = st.sampled_from(["tides", "waves", "my model"])
 NUMBERS = st.integers(1, 4)
 TEXTS = st.sampled_from(["", "x", "y"])
@@ -48,11 +54,10 @@ class RegistryMachine(RuleBasedStateMachine):
     highest: dict[str, int]
     ME: ClassVar[str] = "user:ada"
 
-    def __init__(self) -> None:
+    def __init__(self, database: str) -> None:
         super().__init__()
-        self._folder = tempfile.TemporaryDirectory()
         clock = SimulatedClock(datetime(2026, 1, 1, tzinfo=UTC))
-        self._db = Database.open(f"sqlite:///{Path(self._folder.name) / 'tidemill.db'}")
+        self._db = Database.open(database)
         journal, lineage = Journal(self._db, clock, Ids(clock)), Lineage(self._db, clock)
         self.registry = Registry(self._db, journal, lineage, clock)
         self.catalogue = Catalogue(self._db, journal, lineage, clock)
@@ -61,7 +66,6 @@ class RegistryMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         self._db.close()
-        self._folder.cleanup()
 
     @rule(name=NAMES)
     def create(self, name: str) -> None:
@@ -171,5 +175,7 @@ class RegistryMachine(RuleBasedStateMachine):
         return version is None or version in self.known[name].versions
 
 
-TestRegistryMachine = RegistryMachine.TestCase
-TestRegistryMachine.settings = settings(max_examples=25, stateful_step_count=25, deadline=None)
+def test_whatever_is_done(fresh: Callable[[], str]) -> None:
+    run_state_machine_as_test(
+        lambda: RegistryMachine(fresh()), settings=settings(max_examples=15, stateful_step_count=25)
+    )

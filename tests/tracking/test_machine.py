@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
 
 from tidemill.core.clock import SimulatedClock
 from tidemill.core.ids import Ids
@@ -21,6 +26,7 @@ from tidemill.tracking.errors import NotActive, ParamChanged
 from tidemill.tracking.records import Metric, Param, RunStatus, Tag
 from tidemill.tracking.service import Tracking
 
+ON_BOTH_DATABASES = True
 KEYS = st.sampled_from(["a", "b"])
 METRICS = st.lists(
     st.builds(
@@ -53,23 +59,22 @@ class TrackingMachine(RuleBasedStateMachine):
 
     runs = Bundle("runs")
 
-    def __init__(self) -> None:
+    def __init__(self, database: str, blobs: LocalBlobs) -> None:
         super().__init__()
-        self.folder = TemporaryDirectory()
+        self.database = database
+        self.blobs = blobs
         self.clock = SimulatedClock(datetime(2013, 2, 1, tzinfo=UTC))
         self.ids = Ids(self.clock, random.Random(0))
         self.known: dict[str, _Known] = {}
         self._open()
 
     def _open(self) -> None:
-        self.db = Database.open(f"sqlite:///{self.folder.name}/tidemill.db")
+        self.db = Database.open(self.database)
         journal = Journal(self.db, self.clock, self.ids)
-        blobs = LocalBlobs(Path(self.folder.name, "blobs"))
-        self.tracking = Tracking(self.db, blobs, journal, self.clock, self.ids)
+        self.tracking = Tracking(self.db, self.blobs, journal, self.clock, self.ids)
 
     def teardown(self) -> None:
         self.db.close()
-        self.folder.cleanup()
 
     @rule(target=runs, seconds=st.integers(0, 3))
     def start(self, seconds: int) -> str:
@@ -152,5 +157,8 @@ class TrackingMachine(RuleBasedStateMachine):
         assert {r.id for r in self.tracking.search().items} == active
 
 
-TestTracking = TrackingMachine.TestCase
-TestTracking.settings = settings(max_examples=10, stateful_step_count=15, deadline=None)
+def test_whatever_is_done(fresh: Callable[[], str], blobs: LocalBlobs) -> None:
+    run_state_machine_as_test(
+        lambda: TrackingMachine(fresh(), blobs),
+        settings=settings(max_examples=10, stateful_step_count=15),
+    )

@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import math
-import tempfile
-from datetime import UTC, datetime
-from pathlib import Path
 
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tidemill.core.clock import SimulatedClock
 from tidemill.core.ids import Ids
-from tidemill.journal.service import Journal
-from tidemill.storage.blobs.local import LocalBlobs
-from tidemill.storage.db.engine import Database
 from tidemill.tracking.records import Metric
 from tidemill.tracking.service import Tracking
 
+ON_BOTH_DATABASES = True
 VALUES = st.none() | st.sampled_from([0.5, 1.0, -1.0, math.inf, -math.inf, math.nan])
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     values=st.lists(VALUES, max_size=9),
     descending=st.booleans(),
@@ -29,37 +24,36 @@ VALUES = st.none() | st.sampled_from([0.5, 1.0, -1.0, math.inf, -math.inf, math.
     only=st.booleans(),
 )
 def test_pages_are_those_of_a_sort(
-    values: list[float | None], descending: bool, limit: int, only: bool
+    tracking: Tracking,
+    clock: SimulatedClock,
+    ids: Ids,
+    values: list[float | None],
+    descending: bool,
+    limit: int,
+    only: bool,
 ) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        clock = SimulatedClock(datetime(2026, 1, 1, tzinfo=UTC))
-        db = Database.open(f"sqlite:///{Path(folder) / 'tidemill.db'}")
-        ids = Ids(clock)
-        blobs = LocalBlobs(Path(folder) / "blobs")
-        tracking = Tracking(db, blobs, Journal(db, clock, ids), clock, ids)
-        mine, other = (tracking.experiment(name).id for name in ("mine", "other"))
-        logged: list[tuple[str, float | None]] = []
-        for number, value in enumerate(values):
-            clock.sleep(1)
-            run = tracking.start_run(mine, actor="user:me", tags={"even": str(number % 2 == 0)}).id
-            tracking.start_run(other, actor="user:me")
-            if value is not None:
-                tracking.log(run, metrics=[Metric("m", value, 5, 1)])
-            if not only or number % 2 == 0:
-                logged.append((run, value))
-        way = "DESC" if descending else "ASC"
-        filter = "tags.even = 'True'" if only else ""
-        found: list[str] = []
-        token: str | None = None
-        while True:
-            page = tracking.search(
-                [mine], filter, order_by=[f"metrics.m {way}"], limit=limit, token=token
-            )
-            found += [run.id for run in page.items]
-            token = page.token
-            if token is None:
-                break
-        db.close()
+    mine, other = (tracking.experiment(ids.new()).id for _ in range(2))  # each example its own
+    logged: list[tuple[str, float | None]] = []
+    for number, value in enumerate(values):
+        clock.sleep(1)
+        run = tracking.start_run(mine, actor="user:me", tags={"even": str(number % 2 == 0)}).id
+        tracking.start_run(other, actor="user:me")
+        if value is not None:
+            tracking.log(run, metrics=[Metric("m", value, 5, 1)])
+        if not only or number % 2 == 0:
+            logged.append((run, value))
+    way = "DESC" if descending else "ASC"
+    filter = "tags.even = 'True'" if only else ""
+    found: list[str] = []
+    token: str | None = None
+    while True:
+        page = tracking.search(
+            [mine], filter, order_by=[f"metrics.m {way}"], limit=limit, token=token
+        )
+        found += [run.id for run in page.items]
+        token = page.token
+        if token is None:
+            break
 
     def rank(entry: tuple[int, tuple[str, float | None]]) -> tuple[int, float, int]:
         at, (_, value) = entry

@@ -22,6 +22,7 @@ from tidemill.webhooks.errors import BadWebhook, DestinationRefused, WebhookNotF
 from tidemill.webhooks.payloads import EXAMPLES
 from tidemill.webhooks.signing import signature
 
+ON_BOTH_DATABASES = True
 ME = "user:me"
 ALL = list(EXAMPLES)
 
