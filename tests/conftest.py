@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import random
 import shutil
 import tempfile
@@ -65,6 +66,13 @@ def migrated_postgres(postgres: Server) -> str:
     """The name of an empty, migrated database, to be copied."""
     Database.open(postgres.make("mill_migrated")).close()
     return "mill_migrated"
+
+
+@pytest.fixture(scope="session")
+def model_environments(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where environments of models are built, each once for a whole run of the tests."""
+    own = tmp_path_factory.getbasetemp()
+    return (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "model-environments"
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -60,13 +60,16 @@ def distance(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 @pytest.mark.timeout(600)
 def test_a_model_without_a_twin_goes_all_the_way(
-    tmp_path: Path, tidemill: Tidemill, up: Callable[..., Up]
+    tmp_path: Path, tidemill: Tidemill, up: Callable[..., Up], model_environments: Path
 ) -> None:
+    model_environments.mkdir(exist_ok=True)
     rows = table("breast_cancer").select("mean_radius", "mean_texture", "mean_area", "target")
     source = tmp_path / "rows.csv"
     rows.write_csv(source)
     project = tmp_path / "project"
     tidemill(tmp_path, "init", str(project), "--data", str(source), "--label", "target")
+    (project / ".tidemill").mkdir(mode=0o700)
+    (project / ".tidemill" / "environments").symlink_to(model_environments)
     (project / "pipeline.py").write_text(PIPELINE)
     (project / "rules.py").write_text(RULES)
     policy = project / "tidemill.toml"
@@ -93,6 +96,16 @@ def _score_and_export(project: Path, tidemill: Tidemill, source: Path, count: in
     )
     assert f"{count:,} rows" in scored.stderr
     assert len((project / "out.csv").read_text().splitlines()) == count + 1
+    policy = project / "tidemill.toml"
+    said = policy.read_text()
+    for line, why in (("start_timeout = 0.001", "0.001"), ('trust = "never"', "is a pickle")):
+        where = "[models.model.runtime]" if line.startswith("start") else "[models.model]"
+        policy.write_text(said.replace(where, f"{where}\n{line}", 1))
+        command = ("predict", "model", "--input", str(source), "--output", "not.csv")
+        held = tidemill(project, *command, code=None)
+        assert held.returncode != 0
+        assert why in held.stderr
+    policy.write_text(said)
     refused = tidemill(project, "edge", "export", "model@champion", code=None)
     assert refused.returncode == 3
     assert "has no ONNX twin" in refused.stderr

@@ -63,10 +63,11 @@ MOMENTS = pl.DataFrame(
 
 
 @pytest.fixture(scope="module")
-def places(tmp_path_factory: pytest.TempPathFactory, bundles: Path) -> tuple[Path, Path]:
+def places(
+    tmp_path_factory: pytest.TempPathFactory, bundles: Path, model_environments: Path
+) -> tuple[Path, Path]:
     """Bundles, two of them functions beside one with a twin, and their environment."""
     root = tmp_path_factory.mktemp("functions")
-    environments = tmp_path_factory.mktemp("environments")
     (root / "line").symlink_to(bundles / "line")
     numbers = _rows(1)[0].filter(pl.col("a") != 0.5)
     for function in (plain, hanging, failing, moments):
@@ -82,8 +83,8 @@ def places(tmp_path_factory: pytest.TempPathFactory, bundles: Path) -> tuple[Pat
             created=MOMENT,
         )
         assert manifest.twin is None
-        prepare(folder, Environments(environments))
-    return root, environments
+        prepare(folder, Environments(model_environments))
+    return root, model_environments
 
 
 @pytest.fixture

@@ -49,8 +49,8 @@ Open = Callable[..., RuntimeModel]
 
 
 @pytest.fixture(scope="session")
-def environments(tmp_path_factory: pytest.TempPathFactory) -> Environments:
-    return Environments(tmp_path_factory.mktemp("environments"))
+def environments(model_environments: Path) -> Environments:
+    return Environments(model_environments)
 
 
 @pytest.fixture

@@ -41,6 +41,7 @@ def _predict(context: Context, given: argparse.Namespace) -> int:
     with open_session(context.home) as session:
         version = session.ask("version", ref=ref)
         bundle = Path(session.ask("bundle", ref=ref))
+        how = session.ask("runtime", ref=ref)
         home = session.home
     report = score_files(
         given.input,
@@ -48,7 +49,9 @@ def _predict(context: Context, given: argparse.Namespace) -> int:
         bundle,
         version=version,
         home=home if given.log else None,
-        surroundings=Surroundings(environments=home / "environments"),
+        surroundings=Surroundings(
+            environments=home / "environments", limits=how.limits, trust=how.trust, keys=how.keys
+        ),
         threads=given.threads,
         keep=given.keep,
         invalid=given.invalid,

@@ -15,6 +15,7 @@ from tidemill.models.records import Manifest
 from tidemill.registry.records import AliasChange, Model, ModelVersion
 from tidemill.server.operations.records import Job
 from tidemill.server.operations.subject import USER, Subject, changes
+from tidemill.serving.routes import Runtime
 
 Depth = Annotated[int, msgspec.Meta(ge=1, le=10)]
 
@@ -45,6 +46,11 @@ class Models(Subject):
     def bundle(self, ref: str) -> str:
         """The folder of a version's bundle, unpacked."""
         return str(self._home.unpack(self._version(ref).packed))
+
+    def runtime(self, ref: str) -> Runtime:
+        """What the policy says of a version's processes, where it has no twin."""
+        how = self._home.model_surroundings(self._version(ref).model)
+        return Runtime(trust=how.trust, keys=tuple(how.keys), limits=how.limits)
 
     def manifest(self, ref: str) -> Manifest:
         """What a version's bundle says of it."""
