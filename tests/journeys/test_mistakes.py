@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import polars as pl
@@ -10,7 +11,31 @@ import pytest
 
 from .conftest import Tidemill
 
+Edit = Callable[[str, str], None]
 FIT = "def fit(rows, *, seed=0):\n"
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory, tidemill: Tidemill) -> Path:
+    """A project with a live model, for mistakes that leave it as it is."""
+    folder = tmp_path_factory.mktemp("project")
+    tidemill(folder, "init")
+    tidemill(folder, "run")
+    return folder
+
+
+@pytest.fixture
+def edit(project: Path) -> Iterator[Edit]:
+    """Write a file of the project, which is as it was afterwards."""
+    before: dict[Path, str] = {}
+
+    def write(name: str, text: str) -> None:
+        before.setdefault(project / name, (project / name).read_text())
+        (project / name).write_text(text)
+
+    yield write
+    for path, text in before.items():
+        path.write_text(text)
 
 
 @pytest.mark.parametrize(
@@ -26,13 +51,12 @@ FIT = "def fit(rows, *, seed=0):\n"
     ],
 )
 def test_mistakes_in_the_policy_name_file_line_and_what_was_expected(
-    tmp_path: Path, tidemill: Tidemill, old: str, new: str, said: str
+    project: Path, edit: Edit, tidemill: Tidemill, old: str, new: str, said: str
 ) -> None:
-    tidemill(tmp_path, "init")
-    policy = tmp_path / "tidemill.toml"
-    assert old in policy.read_text()
-    policy.write_text(policy.read_text().replace(old, new, 1))
-    answer = tidemill(tmp_path, "run", code=2)
+    policy = (project / "tidemill.toml").read_text()
+    assert old in policy
+    edit("tidemill.toml", policy.replace(old, new, 1))
+    answer = tidemill(project, "run", code=2)
     assert said in answer.stderr
     assert "tidemill.toml" in answer.stderr
 
@@ -49,38 +73,39 @@ def test_mistakes_in_the_policy_name_file_line_and_what_was_expected(
     ],
 )
 def test_mistakes_in_the_training_function_fail_the_run_and_nothing_else(
-    tmp_path: Path, tidemill: Tidemill, body: str, said: str
+    project: Path, edit: Edit, tidemill: Tidemill, body: str, said: str
 ) -> None:
-    tidemill(tmp_path, "init")
-    tidemill(tmp_path, "run")
-    (tmp_path / "pipeline.py").write_text(FIT + body)
-    failed = tidemill(tmp_path, "run", code=1)
+    before = json.loads(tidemill(project, "runs", "list", "--json").stdout)
+    edit("pipeline.py", FIT + body)
+    failed = tidemill(project, "run", code=1)
     assert said in failed.stderr
-    runs = json.loads(tidemill(tmp_path, "runs", "list", "--json").stdout)
-    assert [r["status"] for r in runs] == ["FAILED", "FINISHED"]
-    models = json.loads(tidemill(tmp_path, "models", "list", "--json").stdout)
+    runs = json.loads(tidemill(project, "runs", "list", "--json").stdout)
+    assert runs[0]["status"] == "FAILED"
+    assert runs[1:] == before
+    models = json.loads(tidemill(project, "models", "list", "--json").stdout)
     assert models[0]["aliases"] == {"champion": 1}
 
 
-def test_a_module_that_cannot_be_imported_is_named(tmp_path: Path, tidemill: Tidemill) -> None:
-    tidemill(tmp_path, "init")
-    (tmp_path / "pipeline.py").write_text("import a_module_that_is_not_there\n")
-    assert "a_module_that_is_not_there" in tidemill(tmp_path, "run", code=1).stderr
-    (tmp_path / "pipeline.py").write_text("def fti(rows): ...\n")
-    assert "'fti'" in tidemill(tmp_path, "run", code=1).stderr
+def test_a_module_that_cannot_be_imported_is_named(
+    project: Path, edit: Edit, tidemill: Tidemill
+) -> None:
+    edit("pipeline.py", "import a_module_that_is_not_there\n")
+    assert "a_module_that_is_not_there" in tidemill(project, "run", code=1).stderr
+    edit("pipeline.py", "def fti(rows): ...\n")
+    assert "'fti'" in tidemill(project, "run", code=1).stderr
 
 
 def test_a_bad_file_is_refused_and_the_good_ones_are_used(
-    tmp_path: Path, tidemill: Tidemill
+    project: Path, tidemill: Tidemill
 ) -> None:
-    tidemill(tmp_path, "init")
-    tidemill(tmp_path, "run")
-    good = pl.read_parquet(tmp_path / "data" / "breast_cancer.parquet")
-    good.drop("mean_radius").write_parquet(tmp_path / "data" / "bad.parquet")
-    refused = tidemill(tmp_path, "data", "add", "rows", code=5)
+    good = pl.read_parquet(project / "data" / "breast_cancer.parquet")
+    bad = project / "data" / "bad.parquet"
+    good.drop("mean_radius").write_parquet(bad)
+    refused = tidemill(project, "data", "add", "rows", code=5)
+    bad.unlink()
     assert "mean_radius" in refused.stderr
     assert "bad.parquet" in refused.stderr
-    listed = json.loads(tidemill(tmp_path, "data", "list", "--json").stdout)
+    listed = json.loads(tidemill(project, "data", "list", "--json").stdout)
     assert listed[0]["rows"] == good.height
 
 
@@ -99,10 +124,9 @@ def test_a_bad_file_is_refused_and_the_good_ones_are_used(
     ],
 )
 def test_what_is_not_there_is_answered_with_the_right_exit_code(
-    tmp_path: Path, tidemill: Tidemill, arguments: list[str], code: int
+    project: Path, tidemill: Tidemill, arguments: list[str], code: int
 ) -> None:
-    tidemill(tmp_path, "init")
-    assert tidemill(tmp_path, *arguments, code=code).stderr
+    assert tidemill(project, *arguments, code=code).stderr
 
 
 def test_outside_a_project_the_way_into_one_is_shown(tmp_path: Path, tidemill: Tidemill) -> None:

@@ -53,12 +53,21 @@ def test_a_model_of_each_kind_is_trained_served_and_judged(
     assert not (project / ".tidemill" / "owner.json").exists()
 
 
-def test_a_run_is_made_again_to_the_last_bit(tmp_path: Path, tidemill: Tidemill) -> None:
+def test_a_run_is_made_again_and_a_gate_that_says_no_leaves_the_live_model_alone(
+    tmp_path: Path, tidemill: Tidemill
+) -> None:
     tidemill(tmp_path, "init")
     run = json.loads(tidemill(tmp_path, "run", "--json").stdout)
     again = json.loads(tidemill(tmp_path, "reproduce", run["id"], "--json").stdout)
     assert again["identical"]
     assert again["differences"] == []
+    policy = tmp_path / "tidemill.toml"
+    policy.write_text(policy.read_text().replace("min = 0.6", "min = 0.9999"))
+    held = tidemill(tmp_path, "run", code=6)
+    assert "0.9999" in held.stderr
+    models = json.loads(tidemill(tmp_path, "models", "list", "--json").stdout)
+    assert models[0]["aliases"] == {"champion": 1}
+    assert models[0]["latest"] == 1
 
 
 def test_ci_reports_and_exits_6_when_the_gate_says_no(tmp_path: Path, tidemill: Tidemill) -> None:
@@ -72,17 +81,3 @@ def test_ci_reports_and_exits_6_when_the_gate_says_no(tmp_path: Path, tidemill: 
     held = tidemill(tmp_path, "ci", code=6)
     assert "held back" in held.stdout
     assert json.loads(tidemill(tmp_path, "models", "list", "--json").stdout) == []
-
-
-def test_a_gate_that_says_no_leaves_the_live_model_alone(
-    tmp_path: Path, tidemill: Tidemill
-) -> None:
-    tidemill(tmp_path, "init")
-    tidemill(tmp_path, "run")
-    policy = tmp_path / "tidemill.toml"
-    policy.write_text(policy.read_text().replace("min = 0.6", "min = 0.9999"))
-    held = tidemill(tmp_path, "run", code=6)
-    assert "0.9999" in held.stderr
-    models = json.loads(tidemill(tmp_path, "models", "list", "--json").stdout)
-    assert models[0]["aliases"] == {"champion": 1}
-    assert models[0]["latest"] == 1
