@@ -34,20 +34,31 @@ def fill(folder: Path, count: int) -> str:
     with Home.open(folder) as home:
         experiment = home.tracking.experiment(EXPERIMENT).id
     with closing(sqlite3.connect(folder / "tidemill.db", isolation_level=None)) as raw:
-        raw.execute("PRAGMA synchronous=OFF")
-        raw.execute("PRAGMA cache_size=-500000")
+        for pragma in ("journal_mode=OFF", "synchronous=OFF", "cache_size=-500000"):
+            raw.execute(f"PRAGMA {pragma}").close()
+        indexes = raw.execute(
+            "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL "
+            "AND tbl_name LIKE 'tracking%'"
+        ).fetchall()
+        for name, _ in indexes:
+            raw.execute(f'DROP INDEX "{name}"')
         for first in range(0, count, _AT_ONCE):
-            raw.execute("BEGIN")
-            for statement in _STATEMENTS:
-                numbers = (
-                    "WITH RECURSIVE numbers(i) AS (SELECT :first UNION ALL SELECT i + 1 FROM "
-                    "numbers WHERE i + 1 < :last), ten(k) AS (SELECT 0 UNION ALL SELECT k + 1 "
-                    "FROM ten WHERE k < 9) "
-                )
-                into, _, rest = statement.partition(" SELECT")
-                last = min(first + _AT_ONCE, count)
-                named = {"first": first, "last": last, "experiment": experiment}
-                raw.execute(f"{numbers}{into} SELECT{rest}", named)
-            raw.execute("COMMIT")
-        raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            _insert(raw, experiment, first, min(first + _AT_ONCE, count))
+        for _, made in indexes:
+            raw.execute(made)
+        raw.execute("PRAGMA journal_mode=WAL").close()
     return experiment
+
+
+def _insert(raw: sqlite3.Connection, experiment: str, first: int, last: int) -> None:
+    raw.execute("BEGIN")
+    for statement in _STATEMENTS:
+        numbers = (
+            "WITH RECURSIVE numbers(i) AS (SELECT :first UNION ALL SELECT i + 1 FROM "
+            "numbers WHERE i + 1 < :last), ten(k) AS (SELECT 0 UNION ALL SELECT k + 1 "
+            "FROM ten WHERE k < 9) "
+        )
+        into, _, rest = statement.partition(" SELECT")
+        named = {"first": first, "last": last, "experiment": experiment}
+        raw.execute(f"{numbers}{into} SELECT{rest}", named)
+    raw.execute("COMMIT")
