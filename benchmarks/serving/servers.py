@@ -112,6 +112,14 @@ OTHERS = (
         form="bare",
     ),
     Server(
+        title="Ray Serve",
+        packages=("ray[serve]", *_ONNX),
+        command=("{bin}/python", "{peers}/by_ray.py", "{home}/model.onnx", "{port}"),
+        path="/predict",
+        form="bare",
+        environment={"RAY_USAGE_STATS_ENABLED": "0", "RAY_TMPDIR": "{home}"},
+    ),
+    Server(
         title="BentoML",
         packages=("bentoml", *_ONNX),
         command=("{bin}/bentoml", "serve", "by_bentoml:Model", "--port", "{port}"),
