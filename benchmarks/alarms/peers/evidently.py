@@ -3,6 +3,7 @@
 import json
 import sys
 import warnings
+from collections.abc import Sequence
 
 import pandas as pd
 
@@ -15,7 +16,7 @@ from evidently.presets import DataDriftPreset  # noqa: E402
 WEEK, WEEKS, REFERENCE = 7, 8, 84
 
 
-def flagged(path: str) -> dict[str, list[list[str]]]:
+def flagged(path: str, column: str, copies: Sequence[str]) -> list[list[str]]:
     """Return the columns that alarm in each week."""
     rows = pd.read_parquet(path)
     usual = rows[rows["day"] < REFERENCE].drop(columns="day")
@@ -23,7 +24,7 @@ def flagged(path: str) -> dict[str, list[list[str]]]:
     for start in range(REFERENCE, REFERENCE + WEEK * WEEKS, WEEK):
         now = rows[(rows["day"] >= start) & (rows["day"] < start + WEEK)].drop(columns="day")
         weeks.append(_moved(Report([DataDriftPreset()]).run(now, usual).dict()))
-    return {"Evidently": weeks}
+    return weeks
 
 
 def _moved(told: dict) -> list[str]:
@@ -39,4 +40,5 @@ def _moved(told: dict) -> list[str]:
     return found
 
 
-sys.stdout.write(json.dumps([flagged(path) for path in sys.argv[1:]]))
+cases = json.loads(sys.stdin.read())
+sys.stdout.write(json.dumps([flagged(**case) for case in cases]))

@@ -1,10 +1,12 @@
-"""NannyML's `UnivariateDriftCalculator`, a chunk a week; by default, and with five deviations."""
+"""NannyML's `UnivariateDriftCalculator`, a chunk a week: how far each column is beyond usual."""
 
 import json
 import logging
 import sys
 import warnings
+from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 
 # A script's own folder is first on the path, where this file has the library's name.
@@ -14,31 +16,35 @@ logging.disable(50)
 import nannyml  # noqa: E402
 
 WEEK, WEEKS, REFERENCE = 7, 8, 84
-THRESHOLDS = {
-    "NannyML": None,
-    "NannyML, five deviations": nannyml.thresholds.StandardDeviationThreshold(
-        std_lower_multiplier=None, std_upper_multiplier=5
-    ),
-}
+DEFAULT = 3.0
+"""Deviations above the mean of the reference's chunks from which on it alarms, if left alone."""
 
 
-def flagged(path: str) -> dict[str, list[list[str]]]:
-    """Return, for each setting, the columns that alarm in each week."""
+def scored(path: str, column: str, copies: Sequence[str]) -> list[dict[str, float]]:
+    """Return, for each week, by how many deviations each column is beyond the reference's mean."""
     rows = pd.read_parquet(path)
     columns = [c for c in rows.columns if c != "day"]
     size = WEEK * int((rows["day"] == 0).sum())
     usual, now = rows[rows["day"] < REFERENCE], rows[rows["day"] >= REFERENCE]
-    found: dict[str, list[list[str]]] = {}
-    for name, threshold in THRESHOLDS.items():
-        own = {} if threshold is None else {"thresholds": {"jensen_shannon": threshold}}
-        calculator = nannyml.UnivariateDriftCalculator(column_names=columns, chunk_size=size, **own)
-        calculator.fit(usual.drop(columns="day").reset_index(drop=True))
-        told = calculator.calculate(now.drop(columns="day").reset_index(drop=True)).to_df()
-        found[name] = [
-            [c for c in columns if bool(told[(c, "jensen_shannon", "alert")].iloc[week])]
-            for week in range(WEEKS)
-        ]
-    return found
+    calculator = nannyml.UnivariateDriftCalculator(column_names=columns, chunk_size=size)
+    calculator.fit(usual.drop(columns="day").reset_index(drop=True))
+    told = calculator.calculate(now.drop(columns="day").reset_index(drop=True))
+    table, known = told.to_df(), told.filter(period="reference").to_df()
+    known = known[known[("chunk", "chunk", "period")] == "reference"]
+    table = table[table[("chunk", "chunk", "period")] == "analysis"]
+    assert len(table) == WEEKS
+    weeks: list[dict[str, float]] = [{} for _ in range(WEEKS)]
+    for c in columns:
+        usually = known[(c, "jensen_shannon", "value")].to_numpy(float)
+        mean, deviation = np.nanmean(usually), np.nanstd(usually)
+        values = table[(c, "jensen_shannon", "value")].to_numpy(float)
+        beyond = (values - mean) / max(deviation, 1e-12)
+        alerts = table[(c, "jensen_shannon", "alert")].to_numpy(bool)
+        assert (alerts == (beyond > DEFAULT)).all(), "NannyML alarms by another rule than this"
+        for week, score in enumerate(beyond):
+            weeks[week][c] = float(score)
+    return weeks
 
 
-sys.stdout.write(json.dumps([flagged(path) for path in sys.argv[1:]]))
+cases = json.loads(sys.stdin.read())
+sys.stdout.write(json.dumps([scored(**case) for case in cases]))
