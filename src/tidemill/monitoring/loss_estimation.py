@@ -76,7 +76,7 @@ class LossEstimator:
 
         categorical = [c in self._categories for c in self._columns] + [False]
         model = HistGradientBoostingRegressor(
-            max_iter=60,
+            max_iter=40,
             learning_rate=0.1,
             early_stopping=False,
             random_state=0,
