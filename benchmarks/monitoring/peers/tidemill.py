@@ -1,4 +1,4 @@
-"""Tidemill's comparison of two Parquet files, in one of its ways, or validation of one."""
+"""Tidemill's comparison of Parquet files, in one of its ways, or validation of one."""
 
 import json
 import resource
@@ -31,14 +31,16 @@ def contract(path: Path) -> Contract:
     return Contract(columns=tuple(columns))
 
 
-reference, current, way = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
-if way == "validate":
-    rules = contract(current)
+way, reference, current, *more = sys.argv[1:]
+if way in {"validate", "validate in memory"}:
+    rules, moment = contract(Path(current)), datetime(2026, 1, 1, tzinfo=UTC)
+    table = pl.read_parquet(current).lazy() if way == "validate in memory" else None
     start = time.perf_counter()
-    assert validate(scan(current, rules), rules, now=datetime(2026, 1, 1, tzinfo=UTC)).passed
+    batch = scan(Path(current), rules) if table is None else table
+    assert validate(batch, rules, now=moment).passed
 elif way == "files":
     start = time.perf_counter()
-    compare(reference, current)
+    compare([reference], [current, *more])
 elif way == "prepared":
     usual, now = prepare(reference), pl.read_parquet(current)
     start = time.perf_counter()
