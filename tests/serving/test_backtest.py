@@ -89,14 +89,20 @@ def rows_of(recorded: Path, **stretch: datetime) -> pl.DataFrame:
     return with_labels(answered(frame, **stretch), labels)
 
 
-def replay(rows: pl.DataFrame, sandbox: Sandbox, **limits: Any) -> Backtest:
+def replay(
+    rows: pl.DataFrame,
+    sandbox: Sandbox,
+    *,
+    segments: tuple[str, ...] = ("c", "nothing"),
+    **limits: Any,
+) -> Backtest:
     return backtest(
         rows,
         sandbox,
         endpoint="e",
         candidate="model:m@2",
         limits=BacktestPolicy(**limits),
-        segments=("c", "nothing"),
+        segments=segments,
     )
 
 
@@ -120,6 +126,15 @@ def test_another_model_is_compared_by_segment(
     whole = sum(s.changed * s.rows for s in found.segments) / 401
     assert whole == pytest.approx(found.changed)
     assert abs(found.examples[0].difference) == pytest.approx(found.largest_difference)
+
+
+def test_a_pair_of_columns_is_a_segment(recorded: Path, sandboxes: dict[str, Sandbox]) -> None:
+    rows = rows_of(recorded, until=TUESDAY).with_columns(
+        pl.Series("feature.a", [k % 2 for k in range(400)], dtype=pl.Float64)
+    )
+    found = replay(rows, sandboxes["two"], segments=("a & c",))
+    assert {s.value for s in found.segments} == {f"{a}.0 & {c}" for a in (0, 1) for c in range(3)}
+    assert sum(s.rows for s in found.segments) == 400
 
 
 def test_limits_are_told_in_sentences_where_they_are_broken(

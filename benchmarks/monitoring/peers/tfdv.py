@@ -22,10 +22,8 @@ LIMIT = 0.1
 
 reference, current = (pd.read_parquet(path) for path in sys.argv[1:3])
 start = time.perf_counter()
-jobs = os.cpu_count()
-usual, now = (
-    tfdv.generate_statistics_from_dataframe(frame, n_jobs=jobs) for frame in (reference, current)
-)
+# One job: with one a core it took twice as long, since each starts TensorFlow anew.
+usual, now = (tfdv.generate_statistics_from_dataframe(frame) for frame in (reference, current))
 schema = tfdv.infer_schema(usual)
 for name, dtype in reference.dtypes.items():
     comparator = tfdv.get_feature(schema, name).drift_comparator

@@ -10,6 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from tidemill.core.tasks import metrics_of
+from tidemill.datasets.segments import frequent, values_of
 from tidemill.models.errors import ModelsError
 from tidemill.models.records import Signature
 from tidemill.models.session import OnnxModel
@@ -40,7 +41,7 @@ from tidemill.monitoring.performance import (
 from tidemill.monitoring.quality import Quality
 from tidemill.monitoring.records import JointDrift
 from tidemill.monitoring.reference import Reference, blocks_of
-from tidemill.monitoring.segments import by_segment, frequent, values_of
+from tidemill.monitoring.segments import MOST_SEGMENTS, by_segment
 from tidemill.predictions.reader import FEATURE
 
 Floats = NDArray[np.float64]
@@ -213,8 +214,8 @@ class Live:
         They stay the same as long as the version lives, so that the sums of blocks add up.
         """
         if segment not in self._segments:
-            values = values_of(self._rows, segment)
-            self._segments[segment] = [] if values is None else frequent(values)
+            values = values_of(self._rows, segment, prefix=FEATURE)
+            self._segments[segment] = [] if values is None else frequent(values, MOST_SEGMENTS)
         return self._segments[segment]
 
     def usual_by_segment(self, segment: str) -> dict[str, dict[str, float]]:

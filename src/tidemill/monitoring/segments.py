@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
+from tidemill.datasets.segments import frequent, values_of
 from tidemill.models.records import Signature
 from tidemill.monitoring.performance import (
     LEAST_ROWS,
@@ -17,42 +18,7 @@ from tidemill.monitoring.records import SegmentQuality
 from tidemill.predictions.reader import FEATURE
 
 MOST_SEGMENTS = 12
-BETWEEN = " & "
-"""What stands between the names of two columns, and between their values."""
 OTHER = "(other)"
-MISSING = "(missing)"
-
-
-def values_of(rows: pl.DataFrame, segment: str) -> pl.Series | None:
-    """Return each row's value of a segment as text, or nothing where a column is not there.
-
-    Args:
-        rows: With prefixed features.
-        segment: A column, or two with ` & ` between them.
-
-    Example:
-        >>> rows = pl.DataFrame({"feature.a": ["x", None], "feature.b": [1, 2]})
-        >>> values_of(rows, "a & b").to_list(), values_of(rows, "c")
-        (['x & 1', '(missing) & 2'], None)
-    """
-    names = [segment] if FEATURE + segment in rows.columns else segment.split(BETWEEN)
-    columns = [FEATURE + name.strip() for name in names]
-    if any(c not in rows.columns or rows[c].dtype.is_nested() for c in columns):
-        return None
-    texts = [pl.col(c).cast(pl.String).fill_null(MISSING) for c in columns]
-    return rows.select(pl.concat_str(texts, separator=BETWEEN).alias("value"))["value"]
-
-
-def frequent(values: pl.Series) -> list[str]:
-    """Return the most frequent values, in their order as text.
-
-    Example:
-        >>> frequent(pl.Series(["b", "a", "b"]))
-        ['a', 'b']
-    """
-    counts = values.rename("v").value_counts()
-    ranked = counts.sort(["count", "v"], descending=[True, False]).head(MOST_SEGMENTS)
-    return sorted(ranked["v"].to_list())
 
 
 def by_segment(
@@ -73,10 +39,10 @@ def by_segment(
     """
     found = []
     for segment in segments:
-        values, usual = values_of(answered, segment), values_of(held, segment)
+        values, usual = (values_of(r, segment, prefix=FEATURE) for r in (answered, held))
         if values is None:
             continue
-        for value in frequent(values.filter(answered["label"].is_not_null())):
+        for value in frequent(values.filter(answered["label"].is_not_null()), MOST_SEGMENTS):
             mine = answered.filter(values == value)
             labelled = mine.filter(pl.col("label").is_not_null())
             if labelled.height < LEAST_ROWS:

@@ -17,11 +17,13 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from tidemill.datasets.segments import values_of
 from tidemill.monitoring.blocks import BlockCounts
 from tidemill.monitoring.live import Live, answers_of, features_of
 from tidemill.monitoring.performance import represented
 from tidemill.monitoring.quality import Quality
-from tidemill.monitoring.segments import OTHER, values_of
+from tidemill.monitoring.segments import OTHER
+from tidemill.predictions.reader import FEATURE
 
 Floats = NDArray[np.float64]
 LATENCIES = np.unique(np.round(np.logspace(0, 8, 161)))
@@ -320,7 +322,7 @@ def _segments(
 ) -> dict[str, dict[str, SegmentState]]:
     found = {}
     for segment in segments:
-        values = values_of(answered, segment)
+        values = values_of(answered, segment, prefix=FEATURE)
         if values is None:
             continue
         known = live.segment_values(segment)

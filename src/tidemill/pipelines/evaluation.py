@@ -13,6 +13,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from tidemill.core.clock import SystemClock
+from tidemill.datasets.segments import frequent, values_of
 from tidemill.models.metrics import evaluate
 from tidemill.models.records import Signature
 from tidemill.models.runtime.opening import Answering, Surroundings, answering
@@ -47,7 +48,7 @@ def evaluate_bundle(
         rows: Held-out rows with the label.
         label: The label's column.
         metrics: Which metrics; all of the task's where it is empty.
-        segments: Columns by whose values quality is reported apart.
+        segments: Columns, or pairs of them, by whose values quality is reported apart.
         surroundings: What a model without a twin is run with.
     """
     with _opened(bundle, surroundings) as model:
@@ -57,7 +58,7 @@ def evaluate_bundle(
     return Evaluation(
         rows=rows.height,
         metrics=_metrics(signature, labels, answers, metrics),
-        slices=tuple(_slices(rows, segments, signature, labels, answers, metrics)),
+        slices=tuple(slices_of(rows, segments, signature, labels, answers, metrics)),
         latency_p50_ms=p50,
         latency_p99_ms=p99,
     )
@@ -93,7 +94,7 @@ def _metrics(
     )
 
 
-def _slices(
+def slices_of(
     rows: pl.DataFrame,
     segments: Sequence[str],
     signature: Signature,
@@ -101,13 +102,23 @@ def _slices(
     answers: Answers,
     names: Sequence[str],
 ) -> list[Slice]:
+    """Return quality apart for the most frequent values of each segment.
+
+    Args:
+        rows: Held-out rows.
+        segments: Columns, or pairs of them.
+        signature: Of the model.
+        labels: What came true of the rows.
+        answers: What the model says of them.
+        names: Which metrics.
+    """
     slices = []
-    for column in segments:
-        if column not in rows.columns:
+    for segment in segments:
+        values = values_of(rows, segment)
+        if values is None:
             continue
-        frequent = rows[column].drop_nulls().value_counts(sort=True).head(MOST_SLICES)
-        for value in frequent.sort(column)[column]:
-            chosen = (rows[column] == value).fill_null(value=False).to_numpy()
+        for value in frequent(values, MOST_SLICES):
+            chosen = (values == value).to_numpy()
             if chosen.sum() < LEAST_ROWS:
                 continue
             part = Answers(
@@ -115,8 +126,8 @@ def _slices(
             )
             slices.append(
                 Slice(
-                    column=column,
-                    value=str(value),
+                    column=segment,
+                    value=value,
                     rows=int(chosen.sum()),
                     metrics=_metrics(signature, labels[chosen], part, names),
                 )

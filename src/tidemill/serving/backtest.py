@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from tidemill.core.clock import from_micros
 from tidemill.core.policy import BacktestPolicy
+from tidemill.datasets.segments import frequent, values_of
 from tidemill.models.records import Signature
 from tidemill.predictions.reader import FEATURE
 from tidemill.predictions.units import requests_of
@@ -55,7 +56,7 @@ def backtest(
         endpoint: Whose requests.
         candidate: Which version.
         limits: How much may change.
-        segments: Columns by whose values differences are reported apart.
+        segments: Columns, or pairs of them, by whose values differences are reported apart.
 
     Raises:
         SandboxFailed: The candidate ended, or took too much.
@@ -158,16 +159,13 @@ class _Answers:
     def segments(self, names: Sequence[str]) -> tuple[SegmentDifference, ...]:
         found = []
         for name in names:
-            if FEATURE + name not in self._kept.columns:
+            values = values_of(self._kept, name, prefix=FEATURE)
+            if values is None:
                 continue
-            column = np.array([str(v) for v in self._kept[FEATURE + name].to_list()])
-            values, counts = np.unique(column, return_counts=True)
-            most = np.argsort(-counts, kind="stable")[:_MOST_SEGMENTS]
-            found += [
-                self._segment(name, str(values[i]), column == values[i])
-                for i in most
-                if counts[i] >= _FEWEST
-            ]
+            for value in frequent(values, _MOST_SEGMENTS):
+                here = (values == value).to_numpy()
+                if here.sum() >= _FEWEST:
+                    found.append(self._segment(name, value, here))
         return tuple(sorted(found, key=lambda s: (-s.changed, -abs(s.mean_difference))))
 
     def _segment(self, column: str, value: str, here: NDArray[np.bool_]) -> SegmentDifference:

@@ -88,8 +88,8 @@ class BacktestPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         max_refused: The share of rows that it may refuse where they were answered.
         tolerance: By how much its mean loss may be larger where labels are known; only what is
             shown to be larger counts.
-        segments: Columns by whose values differences are told; those of the monitor where it is
-            left out.
+        segments: Columns, or pairs such as `origin & carrier`, by whose values differences are
+            told; those of the monitor where it is left out.
     """
 
     stretch: Span = 86400.0
