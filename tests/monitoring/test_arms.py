@@ -211,6 +211,6 @@ def test_a_shadow_is_compared_row_by_row_with_what_was_answered(street: Street) 
     assert found.losses is not None
     assert found.losses.sizes.sum() == 120
     assert found.losses.totals.sum() > 0
-    assert (found.examples[0].said, found.examples[0].mirrored_said) == (True, False)
+    assert (found.examples[0].said, found.examples[0].mirrored_said) == ("True", "False")
     assert found.examples[0].prediction != found.examples[0].mirrored
     assert street.mirrors.compare("taxis", "taxi", 3, since=LIVE) is None

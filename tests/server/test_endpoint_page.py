@@ -13,8 +13,9 @@ from tests.server.browser import CHROMIUM, Browser
 from tests.server.mlflow.conftest import Server
 
 from tidemill.home import Home
+from tidemill.predictions.records import ShadowExample
 from tidemill.server.operations import Operations
-from tidemill.serving.evidence import ShadowExample, ShadowReport, Verdict
+from tidemill.serving.evidence import ShadowReport, Verdict
 
 FIXTURES = (graphs, register)
 MOMENT = datetime(2013, 3, 4, tzinfo=UTC)

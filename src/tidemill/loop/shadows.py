@@ -7,7 +7,7 @@ import numpy as np
 from tidemill.core.clock import Clock
 from tidemill.monitoring.arms import Sums
 from tidemill.monitoring.mirrors import Compared, Mirrors
-from tidemill.serving.evidence import ShadowExample, ShadowReport, Units
+from tidemill.serving.evidence import ShadowReport, Units
 from tidemill.serving.records import Mirror
 from tidemill.serving.sequential import Interval, difference
 from tidemill.serving.service import Deployments
@@ -71,16 +71,7 @@ class Shadows:
             loss_interval=None if loss is None else _ends(loss),
             p99_ms=found.p99_ms,
             champion_p99_ms=found.champion_p99_ms,
-            examples=tuple(
-                ShadowExample(
-                    prediction=e.prediction,
-                    mirrored=e.mirrored,
-                    said=str(e.said),
-                    mirrored_said=str(e.mirrored_said),
-                    difference=e.difference,
-                )
-                for e in found.examples
-            ),
+            examples=found.examples,
         )
 
 

@@ -16,6 +16,7 @@ from tidemill.models.records import Signature
 from tidemill.monitoring import store
 from tidemill.monitoring.answers import read_answers
 from tidemill.monitoring.arms import Sums, row_losses, sums_of
+from tidemill.predictions.records import ShadowExample
 from tidemill.predictions.units import pairs_of, requests_of
 from tidemill.storage.db.engine import Database
 
@@ -25,24 +26,6 @@ MOST_ROWS = 50_000
 _EXAMPLES = 20
 _NEAR = 0.01
 """Numbers agree where they differ by no more than this part of the answers' standard deviation."""
-
-
-class Pair(msgspec.Struct, frozen=True, kw_only=True):
-    """One row that both answered.
-
-    Attributes:
-        prediction: The id of the answer that was given.
-        mirrored: The id of the shadow's.
-        said: What was answered.
-        mirrored_said: What the shadow said.
-        difference: By how much its score or value is larger.
-    """
-
-    prediction: str
-    mirrored: str
-    said: Any
-    mirrored_said: Any
-    difference: float
 
 
 class Compared(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,7 +53,7 @@ class Compared(msgspec.Struct, frozen=True, kw_only=True):
     losses: Sums | None
     p99_ms: float
     champion_p99_ms: float
-    examples: tuple[Pair, ...]
+    examples: tuple[ShadowExample, ...]
 
 
 class Mirrors:
@@ -180,15 +163,15 @@ def _p99(latencies: pl.Series) -> float:
     return float(np.quantile(latencies.to_numpy(), 0.99)) / 1000
 
 
-def _examples(paired: pl.DataFrame, differences: Floats) -> tuple[Pair, ...]:
+def _examples(paired: pl.DataFrame, differences: Floats) -> tuple[ShadowExample, ...]:
     most = np.argsort(-np.abs(differences), kind="stable")[:_EXAMPLES]
     chosen = paired[most.tolist()]
     return tuple(
-        Pair(
+        ShadowExample(
             prediction=row["id_said"],
             mirrored=row["id"],
-            said=row["prediction_said"],
-            mirrored_said=row["prediction"],
+            said=str(row["prediction_said"]),
+            mirrored_said=str(row["prediction"]),
             difference=float(differences[place]),
         )
         for place, row in zip(most.tolist(), chosen.iter_rows(named=True), strict=True)

@@ -99,6 +99,24 @@ class LabelRecord(msgspec.Struct, frozen=True, array_like=True):
     rows: list[LabelRow]
 
 
+class ShadowExample(msgspec.Struct, frozen=True, kw_only=True):
+    """One row that the champion and a shadow answered differently.
+
+    Attributes:
+        prediction: The id of the answer that was given.
+        mirrored: The id of the shadow's.
+        said: What was answered.
+        mirrored_said: What the shadow said.
+        difference: By how much its score or value is larger.
+    """
+
+    prediction: str
+    mirrored: str
+    said: str
+    mirrored_said: str
+    difference: float
+
+
 class Cursor(msgspec.Struct, frozen=True):
     """How far a reader came.
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from tidemill.predictions.records import ShadowExample
 from tidemill.serving.records import Action
 
 if TYPE_CHECKING:  # commands read these records, and have no use for arrays
@@ -169,24 +170,6 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     action: Action
     code: Code
     numbers: dict[str, float] = {}
-
-
-class ShadowExample(msgspec.Struct, frozen=True, kw_only=True):
-    """One row that the champion and a shadow answered differently.
-
-    Attributes:
-        prediction: The id of the answer that was given.
-        mirrored: The id of the shadow's.
-        said: What was answered.
-        mirrored_said: What the shadow said.
-        difference: By how much its score or value is larger.
-    """
-
-    prediction: str
-    mirrored: str
-    said: str
-    mirrored_said: str
-    difference: float
 
 
 class ShadowReport(msgspec.Struct, frozen=True, kw_only=True):
