@@ -21,9 +21,10 @@ import pyarrow.parquet as pq
 
 from tidemill.predictions import archive
 from tidemill.predictions.archive import Progress
+from tidemill.predictions.decoding import records_in
 from tidemill.predictions.errors import CompactionRunning, DamagedArchive
 from tidemill.predictions.frames import Damaged, Framed, Tail, scan
-from tidemill.predictions.reader import decoded, decoder_of, table_of
+from tidemill.predictions.reader import table_of
 from tidemill.predictions.segments import (
     DUE_BYTES,
     DUE_SECONDS,
@@ -176,7 +177,6 @@ class _Harvest:
     def __init__(self, root: Path, endpoint: str, kind: Kind) -> None:
         self._folder = aside_folder(root, endpoint)
         self._kind = kind
-        self._decoder = decoder_of(kind)
         self.aside: list[str] = []
         self.torn = 0
 
@@ -189,10 +189,10 @@ class _Harvest:
                 elif isinstance(found, Damaged):
                     self._set_aside(path, found.start, found.content)
                 else:
-                    record = decoded(self._decoder, found.payload)
-                    if record is None:
+                    records = records_in(self._kind, found.payload)
+                    if not records:
                         self._set_aside(path, start, found.payload)
-                    else:
+                    for record in records:
                         yield Placed(path.stem, found.end, record)
                 start = found.end if isinstance(found, Framed) else start
 

@@ -18,9 +18,10 @@ from tidemill.core.clock import micros
 from tidemill.core.errors import nearest
 from tidemill.core.ids import is_id, moment_of
 from tidemill.predictions import archive
+from tidemill.predictions.decoding import records_in
 from tidemill.predictions.errors import PredictionNotFound, PredictionNotLogged
 from tidemill.predictions.frames import read_frames
-from tidemill.predictions.reader import decoded, decoder_of, records_of
+from tidemill.predictions.reader import records_of
 from tidemill.predictions.records import PredictionRecord
 from tidemill.predictions.sampling import is_unlogged
 from tidemill.predictions.segments import endpoints, held_still, segments
@@ -104,16 +105,14 @@ def _hot(root: Path, endpoint: str, identifier: str) -> Found | None:
 
 
 def _hot_with(root: Path, endpoint: str, text: str) -> Iterator[PredictionRecord]:
-    """Return the records of segments in which a text occurs."""
+    """Return the records of segments in which a text occurs, and those written with them."""
     gone = archive.superseded(archive.read_progress(root, endpoint, "predictions"))
-    decoder = decoder_of("predictions")
     for path in reversed(segments(root, endpoint, "predictions")):
         if path.name in gone:
             continue
         for _, payload in read_frames(path):
-            record = decoded(decoder, payload) if text.encode() in payload else None
-            if record is not None:
-                yield record
+            if text.encode() in payload:
+                yield from records_in("predictions", payload)
 
 
 def _archived(root: Path, endpoint: str, identifier: str) -> Found | None:

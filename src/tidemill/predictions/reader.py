@@ -12,15 +12,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tidemill.predictions import archive
+from tidemill.predictions.decoding import records_in
 from tidemill.predictions.frames import read_frames
-from tidemill.predictions.packing import unpacked
-from tidemill.predictions.records import Cursor, LabelRecord, PredictionRecord
+from tidemill.predictions.records import Cursor
 from tidemill.predictions.segments import Kind, held_still, segments
 from tidemill.predictions.tables import (
     FEATURE,
@@ -32,10 +31,6 @@ from tidemill.predictions.tables import (
 from tidemill.predictions.values import Types, merged
 
 __all__ = ["FEATURE", "META", "read_labels", "read_predictions"]
-_DECODERS: dict[Kind, msgspec.msgpack.Decoder[Any]] = {
-    "predictions": msgspec.msgpack.Decoder(PredictionRecord, ext_hook=unpacked),
-    "labels": msgspec.msgpack.Decoder(LabelRecord),
-}
 META = (
     "id",
     "time",
@@ -119,24 +114,9 @@ def read_labels(
 
 def records_of(path: Path, kind: Kind, offset: int = 0) -> Iterator[Placed]:
     """Go through the records of a segment; those that say nothing sensible are passed over."""
-    decoder = _DECODERS[kind]
     for end, payload in read_frames(path, offset):
-        record = decoded(decoder, payload)
-        if record is not None:
+        for record in records_in(kind, payload):
             yield Placed(path.stem, end, record)
-
-
-def decoder_of(kind: Kind) -> msgspec.msgpack.Decoder[Any]:
-    """Return what reads a record's payload."""
-    return _DECODERS[kind]
-
-
-def decoded(decoder: msgspec.msgpack.Decoder[Any], payload: bytes) -> Any:
-    """Return the record that a payload says, or nothing."""
-    try:
-        return decoder.decode(payload)
-    except (msgspec.DecodeError, ValueError, TypeError):
-        return None
 
 
 def table_of(

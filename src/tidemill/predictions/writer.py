@@ -2,13 +2,14 @@
 
 Part of the hot path. `append` only puts the record into memory; a thread writes and syncs what has
 gathered, at most `interval` seconds later, in one commit. In `durable` mode an answer waits for
-that.
+that. What `gather` takes is put into records together with what comes before and after it.
 """
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
+import logging
 import os
 import threading
 from collections import deque
@@ -32,7 +33,10 @@ WAITING_BYTES = 64 << 20
 _EARLY_BYTES = 1 << 20
 _REMEMBERED = 1000
 _TIMEOUT = 30.0
+_TOGETHER = 64
 Settled = Callable[[LogStopped | None], None]
+Bind = Callable[[list[Any]], list[Any]]
+logger = logging.getLogger(__name__)
 
 
 class RecordWriter:
@@ -47,6 +51,7 @@ class RecordWriter:
         interval: How long a record may wait for its sync, in seconds.
         segment_seconds: How long a segment is written before the next is begun.
         clock: Tells how old a segment is.
+        bind: Makes records of what was gathered.
     """
 
     def __init__(
@@ -57,6 +62,7 @@ class RecordWriter:
         interval: float = INTERVAL,
         segment_seconds: float = SEGMENT_SECONDS,
         clock: Clock | None = None,
+        bind: Bind = list,
     ) -> None:
         self._folder = folder
         self._ids = ids
@@ -65,6 +71,8 @@ class RecordWriter:
         self._clock = clock or SystemClock()
         self._encoder = msgspec.msgpack.Encoder(enc_hook=packed)
         self._ready = threading.Condition()
+        self._bind = bind
+        self._loose: list[Any] = []
         self._waiting: list[bytes] = []
         self._waiting_bytes = 0
         self._asking: list[tuple[int, Settled]] = []
@@ -94,11 +102,21 @@ class RecordWriter:
             if self._waiting_bytes + len(data) > WAITING_BYTES:
                 self.dropped += 1
                 return 0
-            self._waiting.append(data)
-            self._waiting_bytes += len(data)
             self._appended += 1
-            if self._waiting_bytes > _EARLY_BYTES:
-                self._ready.notify_all()
+            self._keep([data])
+            return self._appended
+
+    def gather(self, found: Any) -> int:
+        """Take what is to be in a record with others, and return its number as `append` does."""
+        with self._ready:
+            if self._waiting_bytes > WAITING_BYTES:
+                self.dropped += 1
+                return 0
+            self._loose.append(found)
+            self._appended += 1
+            if len(self._loose) >= _TOGETHER:
+                loose, self._loose = self._loose, []
+                self._keep(self._bound(loose))
             return self._appended
 
     def when_durable(self, number: int, settled: Settled) -> None:
@@ -145,10 +163,12 @@ class RecordWriter:
                 if not self._asking and not self._closed:
                     self._ready.wait(self._interval)
                 waiting, self._waiting = self._waiting, []
+                loose, self._loose = self._loose, []
                 self._waiting_bytes = 0
-                number, closed = self._appended, self._closed
+                before, number, closed = self._settled, self._appended, self._closed
+            waiting += self._bound(loose)
             if waiting:
-                self._commit(waiting)
+                self._commit(b"".join(waiting), number - before)
             with self._ready:
                 if waiting and self.failing:
                     self._lost.append((self._settled + 1, number, self.failing))
@@ -164,8 +184,26 @@ class RecordWriter:
                 self._seal()
         self._seal()
 
-    def _commit(self, waiting: list[bytes]) -> None:
-        data = b"".join(waiting)
+    def _keep(self, frames: list[bytes]) -> None:
+        self._waiting += frames
+        self._waiting_bytes += sum(map(len, frames))
+        if self._waiting_bytes > _EARLY_BYTES:
+            self._ready.notify_all()
+
+    def _bound(self, loose: list[Any]) -> list[bytes]:
+        """Return what was gathered in records; what cannot be written takes nothing else along."""
+        if not loose:
+            return []
+        try:
+            return [frame(self._encoder.encode(record)) for record in self._bind(loose)]
+        except (TypeError, ValueError, OverflowError, NotImplementedError) as error:
+            if len(loose) > 1:
+                return [data for found in loose for data in self._bound([found])]
+            logger.error("what cannot be written is lost to %s: %s", self._folder, error)
+            self.dropped += 1
+            return []
+
+    def _commit(self, data: bytes, count: int) -> None:
         begun = self._clock.monotonic()
         try:
             descriptor = self._segment()
@@ -173,7 +211,7 @@ class RecordWriter:
             os.fdatasync(descriptor)
         except OSError as error:
             self.failing = f"{error.strerror or error}"
-            self.dropped += len(waiting)
+            self.dropped += count
             self._give_up()
         else:
             self.failing = ""

@@ -8,14 +8,16 @@ from typing import NamedTuple
 
 from tidemill.core.ids import Ids
 from tidemill.predictions.description import describe
-from tidemill.predictions.records import Described, LabelRecord, LabelRow, PredictionRecord
+from tidemill.predictions.records import Described, LabelRecord, LabelRow
 from tidemill.predictions.writer import (
     RecordWriter,
     Settled,
     labels_folder,
     predictions_folder,
 )
+from tidemill.serving.worker.entries import Entry, bind
 from tidemill.serving.worker.redaction import Redactions
+from tidemill.serving.worker.rows import FEW_ROWS
 
 
 class Receipt(NamedTuple):
@@ -65,13 +67,15 @@ class Log:
         writers = (*self._predictions.values(), *self._labels.values())
         return max((w.commit_seconds for w in writers), default=0.0)
 
-    def prediction(self, endpoint: str, record: PredictionRecord) -> Receipt:
+    def answer(self, endpoint: str, entry: Entry) -> Receipt:
         """Take one answered request; never waits."""
         writer = self._predictions.get(endpoint)
         if writer is None:
             folder = predictions_folder(self._folder, endpoint)
-            writer = self._predictions[endpoint] = RecordWriter(folder, self._ids)
-        return Receipt(writer, writer.append(record))
+            writer = self._predictions[endpoint] = RecordWriter(folder, self._ids, bind=bind)
+        if entry.rows.count > FEW_ROWS:
+            return Receipt(writer, writer.append(*bind([entry])))
+        return Receipt(writer, writer.gather(entry))
 
     def describe(self, endpoint: str, described: Sequence[Described]) -> None:
         """Write down the types of versions' columns, for those who read the log."""

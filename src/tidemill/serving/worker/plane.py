@@ -10,29 +10,28 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable
 from concurrent.futures import Executor
-from typing import Any, Literal
-
-import msgspec
 
 from tidemill.core.clock import Clock, micros
 from tidemill.core.errors import Busy
 from tidemill.models.calls import Call
 from tidemill.models.errors import InvalidInput, TooBusy, TooSlow
 from tidemill.predictions.errors import LogStopped
-from tidemill.predictions.identity import ids_of, request_number
-from tidemill.predictions.records import PredictionRecord
-from tidemill.predictions.sampling import is_logged, unlogged
+from tidemill.predictions.identity import request_number
+from tidemill.predictions.records import Status
+from tidemill.predictions.sampling import unlogged
 from tidemill.serving.routes import RouteTarget
+from tidemill.serving.worker.asks import Answer, Ask
 from tidemill.serving.worker.batching import Queue
+from tidemill.serving.worker.entries import Entry
 from tidemill.serving.worker.http import HttpError, Response, error_response
+from tidemill.serving.worker.jobs import Job
+from tidemill.serving.worker.lanes import Lane, Lanes
 from tidemill.serving.worker.log import Log, Receipt
-from tidemill.serving.worker.metrics import Metrics, Served
+from tidemill.serving.worker.metrics import Metrics
 from tidemill.serving.worker.opening import queue_before
 from tidemill.serving.worker.reply import Reply
-from tidemill.serving.worker.rows import Rows
-from tidemill.serving.worker.table import Endpoint, Table
+from tidemill.serving.worker.table import Table
 from tidemill.serving.worker.trace import Trace
 from tidemill.serving.worker.version import Outcome, Version
 
@@ -40,52 +39,6 @@ logger = logging.getLogger(__name__)
 UNKNOWN = "?"
 """What stands for an endpoint or a column that does not exist."""
 RETRY = ((b"retry-after", b"1"),)
-RowsFor = Callable[[Version], Rows]
-Render = Callable[["Answer"], Response]
-
-
-class Ask(msgspec.Struct, frozen=True, kw_only=True):
-    """One request for predictions, from whichever door.
-
-    Attributes:
-        endpoint: Its name.
-        rows: Makes the rows for the version that answers; versions may take different columns.
-        render: Makes the response.
-        version: The version asked for, where one is.
-        key: What the split goes by; a random one where it is left out.
-        request_id: The caller's name for the request.
-        time: Of the prediction, in microseconds since 1970.
-        arrived: When the request was whole, in seconds of the monotonic clock.
-        deadline: When the caller gives up, in seconds of the monotonic clock.
-        trace: The trace that the request belongs to, where there is one.
-        recorded: Its part of that trace, where it is recorded.
-    """
-
-    endpoint: str
-    rows: RowsFor
-    render: Render
-    version: str | None
-    key: str | None
-    request_id: str
-    time: int
-    arrived: float
-    deadline: float
-    trace: str = ""
-    recorded: Trace | None = None
-
-
-class Answer(msgspec.Struct, frozen=True):
-    """What the doors render.
-
-    Attributes:
-        version: The version that answered.
-        outcome: What it said.
-        ids: The predictions' ids, one a row.
-    """
-
-    version: Version
-    outcome: Outcome
-    ids: list[str]
 
 
 class Plane:
@@ -126,6 +79,7 @@ class Plane:
         self._most = waiting
         self._durable = durable
         self._queues: dict[Version, Queue] = {}
+        self._lanes: dict[str, Lanes] = {}
         self.table = Table()
         self.waiting = 0
 
@@ -133,9 +87,15 @@ class Plane:
         """Serve by this table from the next request on."""
         versions = [v for e in table.endpoints.values() for v in e.versions.values()]
         known = self._queues
-        self._queues = {v: known.get(v) or self._queue(v) for v in versions}
-        self.table = table
+        self._queues = {
+            v: known.get(v) or queue_before(v, self._loop, self._executor) for v in versions
+        }
         self._metrics.keep({name: e.versions for name, e in table.endpoints.items()})
+        self._lanes = {
+            name: Lanes(endpoint, self._queues.__getitem__, self._metrics, self._log.redactions)
+            for name, endpoint in table.endpoints.items()
+        }
+        self.table = table
         for version in known.keys() - self._queues.keys():
             known[version].close()
 
@@ -145,26 +105,29 @@ class Plane:
         Raises:
             HttpError: It is refused; the status says why.
         """
+        lanes = self._lanes.get(ask.endpoint)
+        lane = None if lanes is None or ask.version is not None else lanes.whole
+        if lanes is None or lane is None:
+            lanes, lane = self._chosen(ask)
         try:
-            endpoint = self.table.endpoint(ask.endpoint)
-            target = endpoint.target(ask.key, ask.version, self._rng)
-        except HttpError as error:
-            self.refuse(ask.endpoint, error.status)
-            raise
-        rows = self._rows(endpoint, target, ask)
+            rows = ask.content.rows(lane.version)
+        except InvalidInput as error:
+            self._violated(lane, error)
+            raise HttpError(400, str(error)) from error
         if self.waiting + rows.count > self._most:
-            self._refused(endpoint, 429)
+            self._refused(lane, 429)
             raise HttpError(429, "Too many rows are waiting. Try again in a second.", RETRY)
         number = request_number(self._rng, ask.key)
         # Of one request the log has all answers or none, so that they can be compared.
-        if endpoint.routes.log < 1.0 and self._rng.random() >= endpoint.routes.log:
+        share = lane.endpoint.routes.log
+        if share < 1.0 and self._rng.random() >= share:
             number = unlogged(number)
-        job = _Job(self, ask, endpoint, target, rows, self._clock.monotonic(), number)
+        job = Job(self, ask, lane, rows, self._clock.monotonic(), number)
         self.waiting += rows.count
-        self._start(job)
-        if ask.version is None and endpoint.shadows:
-            self._mirror(job)
-        return job.reply
+        lane.queue.add(rows, job.done)
+        if lanes.shadows and ask.version is None:
+            self._mirror(job, lanes)
+        return job
 
     def close(self) -> None:
         """Let go of every version."""
@@ -179,149 +142,131 @@ class Plane:
 
     # The steps of a request.
 
-    def _rows(self, endpoint: Endpoint, target: RouteTarget, ask: Ask) -> Rows:
+    def _chosen(self, ask: Ask) -> tuple[Lanes, Lane]:
+        """Return who answers a request that names a version, or whose endpoint is split.
+
+        Raises:
+            HttpError: There is no such endpoint, or no such version at it.
+        """
         try:
-            return ask.rows(endpoint.versions[target.version])
-        except InvalidInput as error:
-            self._violated(endpoint, target.version, error)
-            raise HttpError(400, str(error)) from error
+            endpoint = self.table.endpoint(ask.endpoint)
+            target = endpoint.target(ask.key, ask.version, self._rng)
+        except HttpError as error:
+            self.refuse(ask.endpoint, error.status)
+            raise
+        lanes = self._lanes[ask.endpoint]
+        return lanes, lanes.of[target.version]
 
-    def _start(self, job: _Job) -> None:
-        version = job.endpoint.versions[job.target.version]
-        queue = self._queues.get(version) or self._queue(version)
-        queue.add(job.rows, job.done)
-
-    def _queue(self, version: Version) -> Queue:
-        return queue_before(version, self._loop, self._executor)
-
-    def finish(self, job: _Job, outcome: Outcome | Exception) -> None:
+    def finish(self, job: Job, outcome: Outcome | Exception) -> None:
         """Take what a version said, or why it did not."""
         if isinstance(outcome, Outcome):
             self._succeed(job, outcome)
         elif isinstance(outcome, InvalidInput):
-            self._violated(job.endpoint, job.target.version, outcome)
+            self._violated(job.lane, outcome)
             self._resolve(job, error_response(400, str(outcome)))
         else:
             self._fail(job, outcome)
 
-    def give_up(self, job: _Job) -> None:
+    def give_up(self, job: Job) -> None:
         """Answer that we have failed."""
         self._resolve(job, error_response(500, "The server failed; its log says why."))
 
-    def _succeed(self, job: _Job, outcome: Outcome) -> None:
-        ids = job.ids()
+    def _succeed(self, job: Job, outcome: Outcome) -> None:
+        ids, ask, lane = job.ids(), job.ask, job.lane
         now = self._clock.monotonic()
-        served = self._served(job)
-        served.answered(outcome.call, job.ask.arrived, job.began)
-        receipt = self._record(job, served, "ok", ids, outcome, now)
+        lane.served.answered(outcome.call, ask.arrived, job.began)
+        receipt = self._record(job, "ok", ids, outcome, now)
         if job.mirrored:
             self._settle(job)
             return
-        version = job.endpoint.versions[job.target.version]
-        if now > job.ask.deadline:
-            self._refused(job.endpoint, 504)
+        if now > ask.deadline:
+            self._refused(lane, 504)
             self._resolve(job, error_response(504, "The answer came after the deadline."))
             return
-        recorded = job.ask.recorded
+        recorded = ask.recorded
         logged = 0.0 if recorded is None else self._clock.monotonic()
-        response = job.ask.render(Answer(version, outcome, ids))
+        response = ask.content.render(Answer(lane.version, outcome, ids))
         encoded = self._clock.monotonic()
-        served.encode.observe(encoded - now)
+        lane.served.encode.observe(encoded - now)
         if recorded is not None:
             _fill(recorded, job, outcome.call, (now, logged, encoded))
-        if receipt is not None and (self._durable or job.endpoint.routes.durable):
+        if receipt is not None and (self._durable or lane.endpoint.routes.durable):
             self._when_durable(job, receipt, response)
         else:
             self._resolve(job, response)
 
-    def _fail(self, job: _Job, error: Exception) -> None:
-        served = self._served(job)
-        served.errors += 1
-        self._record(job, served, "error", job.ids(), None, self._clock.monotonic())
-        champion = job.endpoint.champion
+    def _fail(self, job: Job, error: Exception) -> None:
+        lane, lanes = job.lane, self._lanes.get(job.ask.endpoint)
+        lane.served.errors += 1
+        self._record(job, "error", job.ids(), None, self._clock.monotonic())
         if job.mirrored:
             self._settle(job)
-        elif job.target.role == "champion" or job.ask.version is not None:
-            failed = _failure(job.target, error)
-            self._refused(job.endpoint, failed.status)
+        elif lanes is None or lane.target.role == "champion" or job.ask.version is not None:
+            failed = _failure(lane.target, error)
+            self._refused(lane, failed.status)
             self._resolve(job, failed)
         else:
-            job.target = champion
-            try:
-                rows = job.ask.rows(job.endpoint.versions[champion.version])
-            except InvalidInput as refused:
-                self._resolve(job, error_response(400, str(refused)))
-                return
-            self.waiting += rows.count - job.rows.count
-            job.rows = rows
-            job.began = self._clock.monotonic()
-            self._start(job)
+            self._ask_again(job, lanes.champion)
 
-    def _mirror(self, answered: _Job) -> None:
-        ask, endpoint = answered.ask, answered.endpoint
-        if self.waiting > self._most // 2:
-            self._metrics.count("tidemill_shadow_dropped_total", (("endpoint", endpoint.name),))
+    def _ask_again(self, job: Job, lane: Lane) -> None:
+        """Have the champion answer what a candidate could not."""
+        try:
+            rows = job.ask.content.rows(lane.version)
+        except InvalidInput as refused:
+            self._resolve(job, error_response(400, str(refused)))
             return
-        for target in endpoint.shadows:
+        self.waiting += rows.count - job.rows.count
+        job.lane, job.rows = lane, rows
+        job.began = self._clock.monotonic()
+        lane.queue.add(rows, job.done)
+
+    def _mirror(self, answered: Job, lanes: Lanes) -> None:
+        ask = answered.ask
+        if self.waiting > self._most // 2:
+            self._metrics.count("tidemill_shadow_dropped_total", (("endpoint", ask.endpoint),))
+            return
+        for lane in lanes.shadows:
             try:
-                rows = ask.rows(endpoint.versions[target.version])
+                rows = ask.content.rows(lane.version)
             except InvalidInput:
                 # The shadow takes other columns than the champion: that is an error of its own.
-                self._metrics.served(endpoint.name, target.version, target.role).errors += 1
+                lane.served.errors += 1
                 continue
             self.waiting += rows.count
             now, number = self._clock.monotonic(), answered.number
-            self._start(_Job(self, ask, endpoint, target, rows, now, number, mirrored=True))
+            job = Job(self, ask, lane, rows, now, number, mirrored=True)
+            lane.queue.add(rows, job.done)
 
     def _record(
-        self,
-        job: _Job,
-        served: Served,
-        status: Literal["ok", "error"],
-        ids: list[str],
-        outcome: Outcome | None,
-        now: float,
+        self, job: Job, status: Status, ids: list[str], outcome: Outcome | None, now: float
     ) -> Receipt | None:
         """Count the answer, and log it."""
-        target, name, routes = job.target, job.endpoint.name, job.endpoint.routes
-        latency = now - job.ask.arrived
-        served.rows += job.rows.count
-        served.request.observe(latency)
+        lane, ask = job.lane, job.ask
+        latency = now - ask.arrived
+        lane.served.rows += job.rows.count
+        lane.served.request.observe(latency)
         if not job.logged:
             return None
-        inputs = job.endpoint.versions[target.version].inputs
-        features: dict[str, Any] = job.rows.features(inputs)
-        keys = job.rows.keys
-        redacted: dict[str, list[str | None]] = {}
-        if routes.redact:
-            redaction = self._log.redactions.of(routes.redact)
-            features, redacted = redaction.parted(features)
-            keys = redaction.keys(inputs.key, keys)
-        record = PredictionRecord(
-            job.ask.time,
-            target.model,
-            target.version,
-            target.role,
-            job.ask.request_id,
-            int(latency * 1e6),
+        entry = Entry(
+            lane.subject,
             status,
+            ask.time,
+            ask.request_id,
+            int(latency * 1e6),
             ids,
-            keys,
-            features,
+            job.rows,
             [] if outcome is None else outcome.values,
             None if outcome is None else outcome.scores,
-            arrived=self._came(latency) if self._replayed else 0,
-            weight=1.0 / routes.log,
-            trace=job.ask.trace,
-            redacted=redacted,
+            self._came(latency) if self._replayed else 0,
+            ask.trace,
         )
-        return self._log.prediction(name, record)
+        return self._log.answer(lane.endpoint.name, entry)
 
     def _came(self, latency: float) -> int:
         """Return when a request came by the machine's clock, in microseconds since 1970."""
         return micros(self._clock.now()) - int(latency * 1e6)
 
-    def _when_durable(self, job: _Job, receipt: Receipt, response: Response) -> None:
+    def _when_durable(self, job: Job, receipt: Receipt, response: Response) -> None:
         def answer(failure: LogStopped | None) -> None:
             if failure is not None:
                 self._resolve(job, error_response(503, str(failure), RETRY))
@@ -333,42 +278,39 @@ class Plane:
 
         receipt.when_durable(settled)
 
-    def _resolve(self, job: _Job, response: Response) -> None:
+    def _resolve(self, job: Job, response: Response) -> None:
         self._settle(job)
-        job.reply.resolve(response)
+        job.resolve(response)
 
-    def _settle(self, job: _Job) -> None:
+    def _settle(self, job: Job) -> None:
         if not job.settled:
             job.settled = True
             self.waiting -= job.rows.count
 
-    def _refused(self, endpoint: Endpoint, status: int) -> None:
-        self.refuse(endpoint.name, status)
+    def _refused(self, lane: Lane, status: int) -> None:
+        self.refuse(lane.endpoint.name, status)
 
-    def _violated(self, endpoint: Endpoint, version: int, error: InvalidInput) -> None:
+    def _violated(self, lane: Lane, error: InvalidInput) -> None:
         """Count a request that is refused for its values, by the column whose rule they break."""
-        self._refused(endpoint, 400)
-        known = error.column in endpoint.versions[version].inputs.types
+        self._refused(lane, 400)
+        known = error.column in lane.version.inputs.types
         labels = (
-            ("endpoint", endpoint.name),
+            ("endpoint", lane.endpoint.name),
             ("column", error.column if known else UNKNOWN),
             ("rule", error.rule),
         )
         self._metrics.count("tidemill_violations_total", labels)
 
-    def _served(self, job: _Job) -> Served:
-        return self._metrics.served(job.endpoint.name, job.target.version, job.target.role)
 
-
-def _fill(trace: Trace, job: _Job, call: Call, times: tuple[float, float, float]) -> None:
+def _fill(trace: Trace, job: Job, call: Call, times: tuple[float, float, float]) -> None:
     """Tell a trace what its request came to."""
     trace.began, trace.call = job.began, call
     trace.answered, trace.logged, trace.encoded = times
     trace.attributes = {
-        "tidemill.endpoint": job.endpoint.name,
-        "tidemill.model": job.target.model,
-        "tidemill.version": job.target.version,
-        "tidemill.role": job.target.role,
+        "tidemill.endpoint": job.lane.endpoint.name,
+        "tidemill.model": job.lane.target.model,
+        "tidemill.version": job.lane.target.version,
+        "tidemill.role": job.lane.target.role,
         "tidemill.rows": job.rows.count,
     }
 
@@ -382,56 +324,3 @@ def _failure(target: RouteTarget, error: Exception) -> Response:
     if isinstance(error, TooSlow):
         return error_response(504, f"Version {target.version} did not answer in time.")
     return error_response(500, f"Version {target.version} failed: {type(error).__name__}.")
-
-
-class _Job:
-    """One request on its way through the plane."""
-
-    __slots__ = (
-        "_plane",
-        "ask",
-        "began",
-        "endpoint",
-        "logged",
-        "mirrored",
-        "number",
-        "reply",
-        "rows",
-        "settled",
-        "target",
-    )
-
-    def __init__(
-        self,
-        plane: Plane,
-        ask: Ask,
-        endpoint: Endpoint,
-        target: RouteTarget,
-        rows: Rows,
-        began: float,
-        number: int,
-        *,
-        mirrored: bool = False,
-    ) -> None:
-        self._plane = plane
-        self.logged = is_logged(number)
-        self.began = began
-        self.ask = ask
-        self.endpoint = endpoint
-        self.target = target
-        self.rows = rows
-        self.number = number
-        self.mirrored = mirrored
-        self.settled = False
-        self.reply = Reply()
-
-    def ids(self) -> list[str]:
-        """Return the predictions' ids; a shadow's differ from the answer's by its version."""
-        return ids_of(self.ask.time, self.target.version, self.number, self.rows.count)
-
-    def done(self, outcome: Outcome | Exception) -> None:
-        try:
-            self._plane.finish(self, outcome)
-        except Exception:  # the others of the batch are not to wait for ever because of one
-            logger.exception("a request to %s failed", self.endpoint.name)
-            self._plane.give_up(self)

@@ -54,7 +54,7 @@ class Redaction:
         return None if rule.action == "drop" else [self._left(rule, key) for key in keys]
 
     def _left(self, rule: Redact, value: Any) -> str | None:
-        if value is None:
+        if value is None or value != value:  # noqa: PLR0124 - NaN: missing, in an array
             return None
         text = str(value)
         if rule.action == "truncate":

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -34,31 +33,6 @@ class Rows(msgspec.Struct, frozen=True):
     columns: Mapping[str, Values]
     matrices: list[NDArray[Any]]
     keys: list[str | None] | None = None
-
-    def features(self, inputs: Inputs) -> dict[str, Values]:
-        """Return the rows by feature, as the log takes them: lists for few, arrays for many."""
-        if self.columns:
-            if self.count > FEW_ROWS:
-                return dict(self.columns)
-            return {name: listed(values) for name, values in self.columns.items()}
-        matrix = self.matrices[0]
-        if self.count > FEW_ROWS:
-            many = np.ascontiguousarray(matrix.T)
-            return {
-                name: _typed(column, inputs.types[name])
-                for name, column in zip(inputs.names, many, strict=True)
-            }
-        if self.count == 1:
-            row: list[float] = matrix[0].tolist()
-            if not inputs.whole and not math.isnan(sum(row)):
-                return {name: [value] for name, value in zip(inputs.names, row, strict=True)}
-        columns: list[list[Any]] = matrix.T.tolist()
-        if inputs.whole or math.isnan(matrix.sum()):
-            columns = [
-                _restored(column, inputs.types[name])
-                for name, column in zip(inputs.names, columns, strict=True)
-            ]
-        return dict(zip(inputs.names, columns, strict=True))
 
 
 class Inputs:
@@ -147,19 +121,12 @@ class Inputs:
                 )
 
 
-def _restored(column: list[float], type_: str) -> list[Any]:
-    """Return a column of a matrix with the values as they were: NaN stood for a missing one."""
-    kind = _KINDS.get(type_, float)
-    return [None if value != value else kind(value) for value in column]  # noqa: PLR0124
-
-
-def _typed(column: NDArray[np.float64], type_: str) -> NDArray[Any]:
-    """Return an array of its column's type, where no value is missing."""
-    kind = _KINDS.get(type_)
-    return column if kind is None or np.isnan(column).any() else column.astype(kind)
-
-
-_KINDS: dict[str, type[bool | int | float]] = {"bool": bool, "int": int}
+def together(rows: Sequence[Rows]) -> list[NDArray[Any]]:
+    """Return the rows of several requests as the model takes them, in their order."""
+    if len(rows) == 1:
+        return rows[0].matrices
+    groups = zip(*(r.matrices for r in rows), strict=True)
+    return [np.concatenate(group) for group in groups]
 
 
 def listed(values: Values) -> list[Any]:

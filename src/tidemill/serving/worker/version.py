@@ -11,7 +11,6 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from tidemill.core.clock import Clock
 from tidemill.core.contract import Column
@@ -22,7 +21,7 @@ from tidemill.models.records import Manifest
 from tidemill.models.runtime.pool import PoolState
 from tidemill.models.session import OnnxModel, Prediction
 from tidemill.serving.routes import RouteTarget
-from tidemill.serving.worker.rows import FEW_ROWS, Inputs, Rows
+from tidemill.serving.worker.rows import FEW_ROWS, Inputs, Rows, together
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -114,7 +113,7 @@ class TwinVersion(Version):
         """Answer many requests in one call; one that fails takes none of the others with it."""
         began = self._clock.monotonic()
         try:
-            matrices = _together(requests)
+            matrices = together(requests)
             self.inputs.check(matrices)
             prediction = self._onnx.run(matrices)
         except Exception as error:
@@ -162,13 +161,6 @@ def example(column: Column) -> Any:
     low = 0.0 if column.min is None else column.min
     value = low if column.max is None else min(low, column.max)
     return int(np.ceil(value)) if column.type == "int" else value
-
-
-def _together(requests: Sequence[Rows]) -> list[NDArray[Any]]:
-    if len(requests) == 1:
-        return requests[0].matrices
-    groups = zip(*(r.matrices for r in requests), strict=True)
-    return [np.concatenate(group) for group in groups]
 
 
 def apart(

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -23,6 +23,7 @@ from tidemill.core.errors import nearest
 from tidemill.models.errors import InvalidInput
 from tidemill.models.inputs import Values
 from tidemill.models.records import Signature
+from tidemill.serving.worker.asks import Answer, Ask
 from tidemill.serving.worker.doors.common import Reception, check_no_form, decode
 from tidemill.serving.worker.doors.tensors import (
     FLOATS,
@@ -38,7 +39,7 @@ from tidemill.serving.worker.doors.tensors import (
     write_binary,
 )
 from tidemill.serving.worker.http import HttpError, Request, Response, json_response
-from tidemill.serving.worker.plane import Answer, Ask, Plane
+from tidemill.serving.worker.plane import Plane
 from tidemill.serving.worker.reply import Reply
 from tidemill.serving.worker.rows import Rows, listed
 from tidemill.serving.worker.table import Table
@@ -252,8 +253,7 @@ class OpenInference:
         return self._plane.submit(
             Ask(
                 endpoint=name,
-                rows=partial(_rows, asked, values),
-                render=partial(_render, asked, name),
+                content=_Inference(asked, values, name),
                 version=version or caller.version,
                 key=caller.key or asked.id,
                 request_id=asked.id or caller.request_id,
@@ -264,6 +264,23 @@ class OpenInference:
                 deadline=min(caller.deadline, deadline),
             )
         )
+
+
+class _Inference:
+    """The content of a request."""
+
+    __slots__ = ("_asked", "_name", "_values")
+
+    def __init__(self, asked: InferRequest, values: list[Values], name: str) -> None:
+        self._asked = asked
+        self._values = values
+        self._name = name
+
+    def rows(self, version: Version) -> Rows:
+        return _rows(self._asked, self._values, version)
+
+    def render(self, answer: Answer) -> Response:
+        return _render(self._asked, self._name, answer)
 
 
 @lru_cache(1024)

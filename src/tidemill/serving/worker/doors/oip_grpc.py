@@ -7,7 +7,6 @@ References:
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from functools import partial
 from typing import Any, NoReturn
 
 import grpc
@@ -19,6 +18,7 @@ from tidemill.core.clock import Clock
 from tidemill.core.errors import nearest
 from tidemill.models.errors import InvalidInput
 from tidemill.models.inputs import Values
+from tidemill.serving.worker.asks import Answer, Ask
 from tidemill.serving.worker.doors.common import Caller, Reception
 from tidemill.serving.worker.doors.oip import (
     EXTENSIONS,
@@ -43,7 +43,7 @@ from tidemill.serving.worker.doors.tensors import (
     write_binary,
 )
 from tidemill.serving.worker.http import HttpError, Request, Response
-from tidemill.serving.worker.plane import Answer, Ask, Plane
+from tidemill.serving.worker.plane import Plane
 from tidemill.serving.worker.rows import Rows
 from tidemill.serving.worker.trace import HEADER
 from tidemill.serving.worker.tracing import Traces
@@ -224,8 +224,7 @@ class GrpcInference:
         response = await self._plane.submit(
             Ask(
                 endpoint=request.model_name,
-                rows=partial(_rows, request, values),
-                render=partial(self._render, request),
+                content=_Inference(self._messages, request, values),
                 version=request.model_version or caller.version,
                 key=caller.key or request.id or None,
                 request_id=request.id or caller.request_id,
@@ -240,7 +239,22 @@ class GrpcInference:
             raise HttpError(response.status, msgspec.json.decode(response.body)["error"])
         return response.body
 
-    def _render(self, request: Any, answer: Answer) -> Response:
+
+class _Inference:
+    """The content of a request."""
+
+    __slots__ = ("_messages", "_request", "_values")
+
+    def __init__(self, messages: dict[str, Any], request: Any, values: list[Values]) -> None:
+        self._messages = messages
+        self._request = request
+        self._values = values
+
+    def rows(self, version: Version) -> Rows:
+        return _rows(self._request, self._values, version)
+
+    def render(self, answer: Answer) -> Response:
+        request = self._request
         wanted = {o.name for o in request.outputs}
         outputs = [
             o for o in outputs_of(answer.version.signature) if not wanted or o.name in wanted

@@ -10,12 +10,12 @@ References:
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import msgspec
 
 import tidemill
+from tidemill.serving.worker.asks import Answer, Ask
 from tidemill.serving.worker.doors.common import Reception, check_no_form, decode
 from tidemill.serving.worker.doors.tables import JSON, Form, media_type, read_body, rows_of
 from tidemill.serving.worker.http import (
@@ -25,9 +25,10 @@ from tidemill.serving.worker.http import (
     Response,
     json_response,
 )
-from tidemill.serving.worker.plane import Answer, Ask, Plane
+from tidemill.serving.worker.plane import Plane
 from tidemill.serving.worker.reply import Reply
-from tidemill.serving.worker.rows import listed
+from tidemill.serving.worker.rows import Rows, listed
+from tidemill.serving.worker.version import Version
 
 ENDPOINT = b"tidemill-endpoint"
 _DECODER = msgspec.json.Decoder(dict[str, Any])
@@ -96,8 +97,7 @@ class Scoring:
         return self._plane.submit(
             Ask(
                 endpoint=name,
-                rows=partial(rows_of, form),
-                render=_render,
+                content=_Scored(form),
                 version=caller.version,
                 key=caller.key,
                 request_id=caller.request_id,
@@ -122,7 +122,18 @@ class Scoring:
         return names[0]
 
 
-def _render(answer: Answer) -> Response:
-    body = _ENCODER.encode({"predictions": listed(answer.outcome.values)})
-    first = ((b"tidemill-prediction-id", answer.ids[0].encode()),)
-    return Response(200, body, headers=first)
+class _Scored:
+    """The content of a request."""
+
+    __slots__ = ("_form",)
+
+    def __init__(self, form: Form) -> None:
+        self._form = form
+
+    def rows(self, version: Version) -> Rows:
+        return rows_of(self._form, version)
+
+    def render(self, answer: Answer) -> Response:
+        body = _ENCODER.encode({"predictions": listed(answer.outcome.values)})
+        first = ((b"tidemill-prediction-id", answer.ids[0].encode()),)
+        return Response(200, body, headers=first)

@@ -1,0 +1,89 @@
+"""One request on its way through the plane."""
+
+from __future__ import annotations
+
+import logging
+from typing import Protocol
+
+from tidemill.predictions.identity import ids_of
+from tidemill.predictions.sampling import is_logged
+from tidemill.serving.worker.asks import Ask
+from tidemill.serving.worker.lanes import Lane
+from tidemill.serving.worker.reply import Reply
+from tidemill.serving.worker.rows import Rows
+from tidemill.serving.worker.version import Outcome
+
+logger = logging.getLogger(__name__)
+
+
+class Owner(Protocol):
+    """Who sees to it that jobs are answered."""
+
+    def finish(self, job: Job, outcome: Outcome | Exception) -> None:
+        """Take what a version said, or why it did not."""
+        ...
+
+    def give_up(self, job: Job) -> None:
+        """Answer that we have failed."""
+        ...
+
+
+class Job(Reply):
+    """A request, and the reply to it.
+
+    Attributes:
+        ask: What was asked.
+        lane: Who answers.
+        rows: The rows, as that version takes them.
+        began: When they were ready, in seconds of the monotonic clock.
+        number: What its ids are made of.
+        mirrored: Whether a shadow is asked, and nobody waits.
+        logged: Whether it goes to the log.
+        settled: Whether its rows are in hand no more.
+    """
+
+    __slots__ = (
+        "_owner",
+        "ask",
+        "began",
+        "lane",
+        "logged",
+        "mirrored",
+        "number",
+        "rows",
+        "settled",
+    )
+
+    def __init__(
+        self,
+        owner: Owner,
+        ask: Ask,
+        lane: Lane,
+        rows: Rows,
+        began: float,
+        number: int,
+        *,
+        mirrored: bool = False,
+    ) -> None:
+        super().__init__()
+        self._owner = owner
+        self.logged = is_logged(number)
+        self.began = began
+        self.ask = ask
+        self.lane = lane
+        self.rows = rows
+        self.number = number
+        self.mirrored = mirrored
+        self.settled = False
+
+    def ids(self) -> list[str]:
+        """Return the predictions' ids; a shadow's differ from the answer's by its version."""
+        return ids_of(self.ask.time, self.lane.target.version, self.number, self.rows.count)
+
+    def done(self, outcome: Outcome | Exception) -> None:
+        """Take what the version said."""
+        try:
+            self._owner.finish(self, outcome)
+        except Exception:  # the others of the batch are not to wait for ever because of one
+            logger.exception("a request to %s failed", self.lane.endpoint.name)
+            self._owner.give_up(self)
