@@ -15,7 +15,7 @@ import uvicorn
 import uvloop
 
 from tidemill.core.clock import SystemClock
-from tidemill.serving.worker.http import Request, Response
+from tidemill.serving.worker.http import Head, Request, Response
 from tidemill.serving.worker.process import Settings, Worker, listen
 
 
@@ -33,13 +33,8 @@ class Asgi:
             message = await receive()
             body += message.get("body", b"")
             more = message.get("more_body", False)
-        request = Request(
-            scope["method"],
-            scope["path"],
-            headers=dict(scope["headers"]),
-            body=body,
-            arrived=self._clock.monotonic(),
-        )
+        head = Head(scope["method"], scope["path"], headers=dict(scope["headers"]))
+        request = Request(head, body, self._clock.monotonic())
         answer = self._application(request)
         response = answer if isinstance(answer, Response) else await answer
         length = b"%d" % len(response.body)

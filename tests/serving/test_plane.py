@@ -17,7 +17,7 @@ from tests.serving.conftest import RunningWorker, table, target, tensors
 from tidemill.core.clock import SystemClock
 from tidemill.predictions.reader import read_predictions
 from tidemill.serving.routes import EndpointRoutes, RouteTable, write_routes
-from tidemill.serving.worker.http import Request, Response
+from tidemill.serving.worker.http import Head, Request, Response
 from tidemill.serving.worker.process import Settings, Worker
 from tidemill.serving.worker.rows import Rows
 from tidemill.serving.worker.version import Outcome, TwinVersion
@@ -53,7 +53,7 @@ async def ask(worker: Worker, inputs: Any = None, **headers: str) -> Response:
     sent = {b"host": b"localhost", **{k.encode(): v.encode() for k, v in headers.items()}}
     body = json.dumps({"inputs": inputs or tensors(**ROW)}).encode()
     arrived = SystemClock().monotonic()
-    answer = worker.application(Request("POST", INFER, headers=sent, body=body, arrived=arrived))
+    answer = worker.application(Request(Head("POST", INFER, headers=sent), body, arrived))
     return answer if isinstance(answer, Response) else await answer
 
 

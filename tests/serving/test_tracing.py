@@ -19,7 +19,7 @@ from tests.serving.test_metrics import eventually, scrape, value
 from tidemill.core.clock import SystemClock
 from tidemill.serving.routes import write_routes
 from tidemill.serving.worker.access import KEPT, AccessLog
-from tidemill.serving.worker.http import Request, Response
+from tidemill.serving.worker.http import Head, Request, Response
 from tidemill.serving.worker.trace import parent_of
 from tidemill.serving.worker.tracing import QUEUE, Sampler, Traces, are_wanted
 
@@ -221,7 +221,7 @@ def test_a_worker_serves_though_its_receiver_is_not_there(
 def test_the_queue_of_traces_is_bounded() -> None:
     traces = Traces(Sampler(), random.Random(1))
     for _ in range(QUEUE + 3):
-        request = Request("POST", INFER)
+        request = Request(Head("POST", INFER))
         traces.begin(request)
         traces.end(request, 200, 1.0)
     assert traces.dropped == 3
@@ -271,13 +271,13 @@ def test_a_large_access_log_is_put_aside_and_no_line_is_lost(tmp_path: Path) -> 
     # Two workers write one file, and each comes by to tend it.
     logs = [AccessLog(path, SystemClock(), largest=2000) for _ in range(2)]
     for number in range(40):
-        request = Request("POST", INFER, headers={b"x-request-id": b"%d" % number})
+        request = Request(Head("POST", INFER, headers={b"x-request-id": b"%d" % number}))
         logs[number % 2].note(request, Response(200, b"{}"))
         logs[(number // 3) % 2].tend()
     assert {line["request"] for line in lines_of(tmp_path)} == {str(n) for n in range(40)}
     assert 2 <= len(list(tmp_path.glob("access.log.*"))) <= KEPT
     for _ in range(200):
-        logs[0].note(Request("GET", "/ping"), Response(200, b""))
+        logs[0].note(Request(Head("GET", "/ping")), Response(200, b""))
         logs[0].tend()
     assert len(list(tmp_path.glob("access.log.*"))) == KEPT
     for log in logs:
@@ -287,10 +287,10 @@ def test_a_large_access_log_is_put_aside_and_no_line_is_lost(tmp_path: Path) -> 
 def test_an_access_log_that_another_program_moved_is_begun_anew(tmp_path: Path) -> None:
     path = tmp_path / "access.log"
     log = AccessLog(path, SystemClock())
-    log.note(Request("GET", "/ping"), Response(200, b""))
+    log.note(Request(Head("GET", "/ping")), Response(200, b""))
     path.rename(tmp_path / "moved")
     log.tend()
-    log.note(Request("GET", "/ping"), Response(404, b""))
+    log.note(Request(Head("GET", "/ping")), Response(404, b""))
     assert json.loads(path.read_text())["status"] == 404
     log.close()
 

@@ -28,10 +28,9 @@ from tidemill.serving.worker.http import (
     error_response,
     json_response,
 )
-from tidemill.serving.worker.reply import Reply
 from tidemill.serving.worker.tallies import KEEP
 
-Answered = Response | Reply | Awaitable[Response]
+Answered = Response | Awaitable[Response]
 Handler = Callable[[Request], Answered]
 _STATUSES: tuple[tuple[type[TidemillError], int], ...] = (
     (NotFound, 404),
@@ -96,18 +95,28 @@ class App:
     def __call__(self, request: Request) -> Answered:
         """Answer a request, or begin to."""
         try:
-            self._guard(request)
-            method, handler = self._found.get(request.path) or self._find(request.path)
-            if request.method != method and not (method == "GET" and request.method == "HEAD"):
-                return error_response(
-                    405,
-                    f"{request.path} does not take {request.method}. Expected {method}.",
-                    ((b"allow", method.encode()),),
-                )
+            handler = request.head.handler or self._admit(request)
             answer = handler(request)
         except (HttpError, TidemillError) as error:
             return refusal(error)
         return _guarded(answer) if asyncio.iscoroutine(answer) else answer
+
+    def _admit(self, request: Request) -> Handler:
+        """Return who answers; all of it by the head, which remembers.
+
+        Raises:
+            HttpError: Nobody does, or not to this client, or not to this method.
+        """
+        self._guard(request)
+        method, handler = self._found.get(request.path) or self._find(request.path)
+        if request.method != method and not (method == "GET" and request.method == "HEAD"):
+            raise HttpError(
+                405,
+                f"{request.path} does not take {request.method}. Expected {method}.",
+                ((b"allow", method.encode()),),
+            )
+        request.head.handler = handler
+        return handler
 
     def _guard(self, request: Request) -> None:
         """Refuse what a foreign web page may have sent.

@@ -28,7 +28,7 @@ class Content(Protocol):
         ...
 
 
-class Ask(msgspec.Struct, frozen=True, kw_only=True):
+class Ask(msgspec.Struct, frozen=True, eq=False):
     """One request for predictions, from whichever door.
 
     Attributes:
@@ -52,8 +52,8 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     time: int
     arrived: float
     deadline: float
-    trace: str = ""
-    recorded: Trace | None = None
+    trace: str
+    recorded: Trace | None
 
 
 class Answer(msgspec.Struct, frozen=True):

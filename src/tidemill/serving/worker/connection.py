@@ -10,72 +10,31 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import socket
 from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from email.utils import formatdate
 from http import HTTPStatus
 from typing import Any
 
 import httptools
-import msgspec
 
 from tidemill.core.clock import Clock
 from tidemill.serving.worker.access import AccessLog
 from tidemill.serving.worker.hands import Hand, Hands
-from tidemill.serving.worker.http import ACCEPT, Request, Response, error_response, packed
-from tidemill.serving.worker.keeping import Keeping
+from tidemill.serving.worker.heads import Heads
+from tidemill.serving.worker.http import JSON, Head, Request, Response, error_response, packed
+from tidemill.serving.worker.keeping import Keeping, descriptor_of, shut
+from tidemill.serving.worker.limits import Left, Limits
 from tidemill.serving.worker.reply import Reply
 from tidemill.serving.worker.tracing import Traces, traced
 
 logger = logging.getLogger(__name__)
-Application = Callable[[Request], Response | Reply | Awaitable[Response]]
+Application = Callable[[Request], Response | Awaitable[Response]]
 _ATTEMPTS = 2
 """How many workers may die over a request before it is thought to be the cause."""
 _WAITING = 16
 """How many pipelined requests may wait before the connection is read no further."""
-
-
-class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """What one connection may take.
-
-    Attributes:
-        body: The largest body in bytes.
-        head: The largest request line with all headers, in bytes.
-        headers: The most headers.
-        head_seconds: How long a request's head may take to arrive.
-        body_seconds: How long a request's body may take to arrive.
-        idle_seconds: How long a connection is kept without a request.
-        write_seconds: How long a client may leave its answer unread.
-        connections: How many may be open at once.
-    """
-
-    body: int = 32 << 20
-    head: int = 32 << 10
-    headers: int = 100
-    head_seconds: float = 10.0
-    body_seconds: float = 60.0
-    idle_seconds: float = 75.0
-    write_seconds: float = 60.0
-    connections: int = 4096
-
-
-class Left(msgspec.Struct, frozen=True):
-    """How far a worker that died had come with a connection.
-
-    Attributes:
-        came: Bytes that have come on it.
-        sent: Bytes that have been sent on it.
-        attempts: How many workers have died over what is in hand.
-        in_hand: What has come and has no answer yet.
-    """
-
-    came: int
-    sent: int
-    attempts: int
-    in_hand: bytes
 
 
 class Connections:
@@ -109,6 +68,9 @@ class Connections:
         self.closing = False
         self.tasks: set[asyncio.Future[Response]] = set()
         self.answered: defaultdict[int, int] = defaultdict(int)
+        self.heads = Heads()
+        self.plain = b""
+        """The head of most answers, up to the length."""
         self._date = b""
         self.sweep()
 
@@ -136,6 +98,7 @@ class Connections:
         now = self.clock.now()
         stamp = formatdate(now.timestamp(), usegmt=True).encode()
         self._date = b"date: " + stamp + b"\r\nx-content-type-options: nosniff\r\ncontent-type: "
+        self.plain = self.head_of(200, JSON) + b"\r\ncontent-length: "
         moment = self.clock.monotonic()
         for connection in list(self.open):
             connection.check(moment)
@@ -168,6 +131,9 @@ class Connection(asyncio.BufferedProtocol):
         self._transport: asyncio.Transport = None  # type: ignore[assignment]
         self._parser = httptools.HttpRequestParser(self)
         self._queue: deque[tuple[Request, bool]] = deque()
+        self._request = _NOTHING
+        self._keep = True
+        self._alone: tuple[Head, int] | None = None
         self._answering = False
         self._refused = False
         self._paused = False
@@ -190,7 +156,7 @@ class Connection(asyncio.BufferedProtocol):
             self._refuse(503, "Too many connections.", (b"retry-after", b"1"))
             return
         self._shared.open.add(self)
-        descriptor = _descriptor(transport)
+        descriptor = descriptor_of(transport)
         if self._shared.keeping is not None and descriptor is not None:
             self._shared.keeping.opened(hand.place, descriptor)
         if self._left is not None:
@@ -204,7 +170,7 @@ class Connection(asyncio.BufferedProtocol):
         if self._hand is not None:
             if self._shared.keeping is not None:
                 self._shared.keeping.closed(self._hand.place)
-                _shut(self._transport)
+                shut(self._transport)
             self._hand.release()
             self._hand = None
 
@@ -237,6 +203,19 @@ class Connection(asyncio.BufferedProtocol):
     def _read(self, data: memoryview) -> None:
         if self._refused:
             return
+        known = None if self._midway else self._shared.heads.whole(data)
+        if known is not None:
+            self._take(Request(known[0], known[1], self._monotonic()), keep=True)
+        else:
+            is_first, self._alone = not self._midway, None
+            self._parse(data)
+            if is_first:
+                self._remember(data)
+        if len(self._queue) >= _WAITING and not self._paused:
+            self._paused = True
+            self._transport.pause_reading()
+
+    def _parse(self, data: memoryview) -> None:
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -244,9 +223,10 @@ class Connection(asyncio.BufferedProtocol):
         except httptools.HttpParserError:
             if not self._refused:
                 self._refuse(400, "The request is not valid HTTP/1.1.")
-        if len(self._queue) >= _WAITING and not self._paused:
-            self._paused = True
-            self._transport.pause_reading()
+
+    def _remember(self, data: memoryview) -> None:
+        if self._alone is not None and not (self._midway or self._refused):
+            self._shared.heads.remember(data, *self._alone)
 
     def pause_writing(self) -> None:
         self._unread_since = self._monotonic()
@@ -312,15 +292,13 @@ class Connection(asyncio.BufferedProtocol):
             return
         keep = self._parser.should_keep_alive()
         path, _, query = self._url.decode("latin-1").partition("?")
-        body = self._body
-        request = Request(
-            self._parser.get_method().decode("latin-1"),
-            path,
-            query=query,
-            headers=self._headers,
-            body=body[0] if len(body) == 1 else b"".join(body),
-            arrived=self._monotonic(),
-        )
+        method = self._parser.get_method().decode("latin-1")
+        head = Head(method, path, query=query, headers=self._headers)
+        body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
+        self._alone = (head, len(body)) if keep else None
+        self._take(Request(head, body, self._monotonic()), keep=keep)
+
+    def _take(self, request: Request, *, keep: bool) -> None:
         if self._answering:
             self._queue.append((request, keep))
         else:
@@ -368,6 +346,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def _answer(self, request: Request, keep: bool) -> None:
         self._answering = True
+        self._request, self._keep = request, keep
         if self._shared.traces is not None:
             self._shared.traces.begin(request)
         try:
@@ -376,42 +355,41 @@ class Connection(asyncio.BufferedProtocol):
             logger.exception("%s %s failed", request.method, request.path)
             answer = error_response(500, "The server failed; its log says why.")
         if isinstance(answer, Reply):
-            answer.take(lambda response: self._send(response, request, keep))
-            return
-        if isinstance(answer, Response):
-            self._send(answer, request, keep)
-            return
-        future = asyncio.ensure_future(answer)
-        self._shared.tasks.add(future)
-        future.add_done_callback(lambda done: self._finish(done, request, keep))
+            answer.take(self._send)
+        elif isinstance(answer, Response):
+            self._send(answer)
+        else:
+            future = asyncio.ensure_future(answer)
+            self._shared.tasks.add(future)
+            future.add_done_callback(self._finish)
 
-    def _finish(self, future: asyncio.Future[Response], request: Request, keep: bool) -> None:
+    def _finish(self, future: asyncio.Future[Response]) -> None:
         self._shared.tasks.discard(future)
         try:
             response = future.result()
         except asyncio.CancelledError:
             response = error_response(503, "The server is stopping.")
         except Exception:
-            logger.exception("%s %s failed", request.method, request.path)
+            logger.exception("%s %s failed", self._request.method, self._request.path)
             response = error_response(500, "The server failed; its log says why.")
-        self._send(response, request, keep)
+        self._send(response)
 
-    def _send(self, response: Response, request: Request, keep: bool) -> None:
+    def _send(self, response: Response) -> None:
+        """Answer the request in hand."""
+        request, shared = self._request, self._shared
         self._answering = False
         self._since = self._monotonic()
         self._patience = self._limits.idle_seconds
-        self._shared.answered[response.status] += 1
-        if self._shared.access is not None:
-            self._shared.access.note(request, response)
-        if self._shared.traces is not None:
-            self._shared.traces.end(request, response.status, self._since)
+        shared.answered[response.status] += 1
+        if shared.access is not None:
+            shared.access.note(request, response)
+        if shared.traces is not None:
+            shared.traces.end(request, response.status, self._since)
             response = traced(response, request)
         if self._ended:
             return
-        keep = keep and not self._shared.closing
-        if ACCEPT in request.headers:
-            response = packed(response, request)
-        data = self._bytes(response, keep=keep, empty=request.method == "HEAD")
+        keep = self._keep and not shared.closing
+        data = self._bytes(packed(response, request), keep=keep, empty=request.method == "HEAD")
         if self._hand is not None and not (self._queue or self._midway):
             self._hand.answer(self._sent + len(data), last=not keep)
         self._write(data)
@@ -424,6 +402,8 @@ class Connection(asyncio.BufferedProtocol):
             self._transport.resume_reading()
 
     def _bytes(self, response: Response, *, keep: bool, empty: bool = False) -> bytes:
+        if keep and not empty and response.is_plain:
+            return b"%b%d\r\n\r\n%b" % (self._shared.plain, len(response.body), response.body)
         parts: list[Any] = [
             self._shared.head_of(response.status, response.content_type),
             b"\r\ncontent-length: %d\r\n" % len(response.body),
@@ -454,23 +434,6 @@ class Connection(asyncio.BufferedProtocol):
         self._transport.write(data)
 
 
-def _descriptor(transport: asyncio.BaseTransport) -> int | None:
-    """Return the descriptor of a connection from outside; other workers' are kept by nobody."""
-    found = transport.get_extra_info("socket")
-    if found is None or found.family == socket.AF_UNIX:
-        return None
-    descriptor: int = found.fileno()
-    return descriptor
-
-
-def _shut(transport: asyncio.BaseTransport) -> None:
-    """End a connection for the client too, though the keeper holds it for a moment longer."""
-    descriptor = _descriptor(transport)
-    if descriptor is None:
-        return
-    with suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as ended:
-        ended.shutdown(socket.SHUT_RDWR)
-
-
+_NOTHING = Request(Head("GET", "/"))
 _ONCE = frozenset({b"host", b"content-length", b"transfer-encoding"})
 _STATUS = {s.value: b"HTTP/1.1 %d %b\r\n" % (s.value, s.phrase.encode()) for s in HTTPStatus}

@@ -22,6 +22,7 @@ _KEPT_BYTES = 1 << 20
 """A large place gives back the memory beyond this once its request is answered."""
 _MARK = struct.Struct("<QQQQQIHH")
 _MARK_BYTES = 64
+_pack_mark = _MARK.pack_into
 
 
 class Mark(msgspec.Struct, frozen=True):
@@ -96,9 +97,9 @@ class Hands:
             self._memory.madvise(mmap.MADV_REMOVE, start, length)
         self._free_large.append(place)
 
-    def mark(self, place: int, *values: int) -> None:
-        """Write down how far a connection has come, as a `Mark` says it."""
-        _MARK.pack_into(self._memory, place * _MARK_BYTES, *values)
+    def marks(self) -> mmap.mmap:
+        """Return the memory in which each place's mark stands, one after the other."""
+        return self._memory
 
 
 class Hand:
@@ -117,6 +118,8 @@ class Hand:
         "_hands",
         "_large",
         "_lost",
+        "_mark_at",
+        "_marks",
         "_memory",
         "_offset",
         "place",
@@ -127,6 +130,7 @@ class Hand:
         self.place = place
         self._large: int | None = None
         self._lost = False
+        self._marks, self._mark_at = hands.marks(), place * _MARK_BYTES
         self._offset, self._memory = hands.small(place)
         self.begin(0, 0)
 
@@ -149,7 +153,7 @@ class Hand:
         """Return where the next bytes go."""
         if self._at == len(self._memory):
             self._enlarge()
-        return self._memory[self._at :]
+        return self._memory[self._at :] if self._at else self._memory
 
     def came(self, count: int) -> memoryview:
         """Return the bytes that have come into the room."""
@@ -164,7 +168,7 @@ class Hand:
             after: Bytes that will have been sent with it.
             last: Whether the connection is closed then.
         """
-        self._mark(self._at, after, last=last)
+        self._mark(self._at, after, last)
 
     def release(self) -> None:
         """Give the place back."""
@@ -190,9 +194,10 @@ class Hand:
             self._hands.give_back_large(self._large, self._at)
             self._large = None
 
-    def _mark(self, upto: int = 0, after: int = 0, *, last: bool = False) -> None:
-        self._hands.mark(
-            self.place,
+    def _mark(self, upto: int = 0, after: int = 0, last: bool = False) -> None:
+        _pack_mark(
+            self._marks,
+            self._mark_at,
             self._offset,
             self._begun,
             self._before,

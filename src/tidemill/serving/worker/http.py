@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 
 import msgspec
 
+from tidemill.serving.worker.senders import Sender
 from tidemill.serving.worker.trace import Trace
 
 JSON = b"application/json"
@@ -17,20 +18,19 @@ PACK_BYTES = 4096
 """An answer smaller than this is not worth the packing."""
 
 
-class Request:
-    """One request, whole: the body has been read and is within its limit.
+class Head:
+    """A request line with its headers.
 
     Attributes:
         method: In capitals.
         path: As it came, without the query.
         query: What follows the question mark.
         headers: By name in lower case; of a repeated one, the last.
-        body: The bytes.
-        arrived: When its last byte came, in seconds of the monotonic clock.
-        trace: Its part of a trace, where it is recorded.
+        handler: Who answers to it, once that was found.
+        sender: Who asks, once that was read off the headers.
     """
 
-    __slots__ = ("arrived", "body", "headers", "method", "path", "query", "trace")
+    __slots__ = ("handler", "headers", "method", "path", "query", "sender")
 
     def __init__(
         self,
@@ -39,20 +39,56 @@ class Request:
         *,
         query: str = "",
         headers: Mapping[bytes, bytes] | None = None,
-        body: bytes = b"",
-        arrived: float = 0.0,
     ) -> None:
         self.method = method
         self.path = path
         self.query = query
         self.headers = headers or {}
+        self.handler: Callable[[Request], Response | Awaitable[Response]] | None = None
+        self.sender: Sender | None = None
+
+
+class Request:
+    """One request, whole: the body has been read and is within its limit.
+
+    Attributes:
+        head: What stands before the body; requests share it.
+        body: The bytes.
+        arrived: When its last byte came, in seconds of the monotonic clock.
+        trace: Its part of a trace, where it is recorded.
+    """
+
+    __slots__ = ("arrived", "body", "head", "trace")
+
+    def __init__(self, head: Head, body: bytes = b"", arrived: float = 0.0) -> None:
+        self.head = head
         self.body = body
         self.arrived = arrived
         self.trace: Trace | None = None
 
+    @property
+    def method(self) -> str:
+        """The method, in capitals."""
+        return self.head.method
+
+    @property
+    def path(self) -> str:
+        """The path as it came, without the query."""
+        return self.head.path
+
+    @property
+    def query(self) -> str:
+        """What follows the question mark."""
+        return self.head.query
+
+    @property
+    def headers(self) -> Mapping[bytes, bytes]:
+        """The headers by name in lower case; of a repeated one, the last."""
+        return self.head.headers
+
     def header(self, name: bytes) -> str | None:
         """Return a header's value as text, or nothing."""
-        value = self.headers.get(name)
+        value = self.head.headers.get(name)
         return None if value is None else value.decode("latin-1").strip()
 
 
@@ -63,6 +99,11 @@ class Response(msgspec.Struct, frozen=True):
     body: bytes
     content_type: bytes = JSON
     headers: tuple[tuple[bytes, bytes], ...] = ()
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is an answer like most: JSON, and nothing more to say."""
+        return self.status == 200 and not self.headers and self.content_type is JSON
 
 
 class HttpError(Exception):

@@ -12,6 +12,7 @@ import logging
 import os
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 
 import msgspec
 
@@ -168,3 +169,21 @@ class Keeping:
     def _lose(self, error: OSError | None) -> None:
         logger.warning("the keeper has gone (%s); connections are kept by nobody", error or "end")
         self.close()
+
+
+def descriptor_of(transport: asyncio.BaseTransport) -> int | None:
+    """Return the descriptor of a connection from outside; other workers' are kept by nobody."""
+    found = transport.get_extra_info("socket")
+    if found is None or found.family == socket.AF_UNIX:
+        return None
+    descriptor: int = found.fileno()
+    return descriptor
+
+
+def shut(transport: asyncio.BaseTransport) -> None:
+    """End a connection for the client too, though the keeper holds it for a moment longer."""
+    descriptor = descriptor_of(transport)
+    if descriptor is None:
+        return
+    with suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as ended:
+        ended.shutdown(socket.SHUT_RDWR)

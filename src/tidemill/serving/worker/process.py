@@ -32,7 +32,7 @@ from tidemill.serving.routes import read_routes
 from tidemill.serving.worker.access import AccessLog
 from tidemill.serving.worker.app import App
 from tidemill.serving.worker.columns import described
-from tidemill.serving.worker.connection import Connections, Left, Limits
+from tidemill.serving.worker.connection import Connections
 from tidemill.serving.worker.doors.common import Reception
 from tidemill.serving.worker.doors.labels import LabelDoor
 from tidemill.serving.worker.doors.oip import OpenInference
@@ -41,6 +41,7 @@ from tidemill.serving.worker.doors.scoring import Scoring
 from tidemill.serving.worker.figures import Figures
 from tidemill.serving.worker.hands import Hands
 from tidemill.serving.worker.keeping import Keeping, Orphan
+from tidemill.serving.worker.limits import Left, Limits
 from tidemill.serving.worker.log import Log
 from tidemill.serving.worker.metrics import Metrics, Sample
 from tidemill.serving.worker.opening import Places

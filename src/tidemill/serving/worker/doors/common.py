@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import zlib
 from datetime import UTC, datetime
 from typing import Any
@@ -10,8 +11,10 @@ from typing import Any
 import msgspec
 
 from tidemill.core.clock import Clock, micros
+from tidemill.serving.worker.asks import Ask, Content
 from tidemill.serving.worker.http import HttpError, Request
-from tidemill.serving.worker.trace import Trace, parent_of
+from tidemill.serving.worker.senders import Sender
+from tidemill.serving.worker.trace import parent_of
 
 KEY = b"tidemill-key"
 VERSION = b"tidemill-version"
@@ -22,28 +25,6 @@ _SECONDS = 30.0
 _FORMS = (b"text/plain", b"application/x-www-form-urlencoded", b"multipart/form-data")
 _SOUGHT = 1 << 20
 """In a body of at most so many bytes, what is no JSON is looked for."""
-
-
-class Caller(msgspec.Struct, frozen=True):
-    """What a request's headers say beside its body.
-
-    Attributes:
-        time: Of the request, in microseconds since 1970.
-        deadline: When the caller gives up, in seconds of the monotonic clock.
-        version: The version asked for.
-        key: What the split goes by.
-        request_id: The caller's name for the request, or the trace that it belongs to.
-        trace: The trace that the request belongs to, where there is one.
-        recorded: Its part of that trace, where it is recorded.
-    """
-
-    time: int
-    deadline: float
-    version: str | None
-    key: str | None
-    request_id: str
-    trace: str
-    recorded: Trace | None
 
 
 class Reception:
@@ -60,24 +41,57 @@ class Reception:
         self._by_header = by_header
         self._largest = largest
 
-    def caller(self, request: Request) -> Caller:
+    def ask(
+        self,
+        request: Request,
+        endpoint: str,
+        content: Content,
+        *,
+        version: str | None = None,
+        named: str | None = None,
+        deadline: float = math.inf,
+        patience: float | None = None,
+    ) -> Ask:
+        """Return what the plane is asked, by the headers and by what a door has read.
+
+        Args:
+            request: The request.
+            endpoint: Whose model is asked.
+            content: What the request holds.
+            version: The version asked for outside the headers.
+            named: The caller's name for the request outside the headers.
+            deadline: When the caller gives up by what it said in the content.
+            patience: How long it waits by what it said instead of the headers.
+
+        Raises:
+            HttpError: A header cannot be read.
+        """
+        sender = request.head.sender or self.sender(request)
+        recorded, arrived = request.trace, request.arrived
+        trace = sender.trace if recorded is None else recorded.trace
+        return Ask(
+            endpoint,
+            content,
+            version or sender.version,
+            sender.key or named,
+            named or sender.request_id or trace,
+            self.time(request),
+            arrived,
+            min(deadline, arrived + (sender.seconds if patience is None else patience)),
+            trace,
+            recorded,
+        )
+
+    def sender(self, request: Request) -> Sender:
         """Return who asks.
 
         Raises:
             HttpError: A header cannot be read.
         """
-        headers = request.headers
-        timeout = headers.get(TIMEOUT)
-        trace = _trace_of(request)
-        return Caller(
-            self.time(request),
-            request.arrived + (_SECONDS if timeout is None else _seconds(timeout)),
-            request.header(VERSION),
-            request.header(KEY),
-            request.header(REQUEST_ID) or trace,
-            trace,
-            request.trace,
-        )
+        head = request.head
+        if head.sender is None:
+            head.sender = _sender(request)
+        return head.sender
 
     def body(self, request: Request) -> bytes:
         """Return the body, unpacked where it was sent packed.
@@ -102,14 +116,19 @@ class Reception:
         """
         if self._by_header and TIME in request.headers:
             return micros(_moment(request.header(TIME) or ""))
-        return micros(self._clock.now())
+        return self._clock.micros()
 
 
-def _trace_of(request: Request) -> str:
-    if request.trace is not None:
-        return request.trace.trace
+def _sender(request: Request) -> Sender:
+    timeout = request.headers.get(TIMEOUT)
     parent = parent_of(request.headers)
-    return "" if parent is None else parent.trace
+    return Sender(
+        _SECONDS if timeout is None else _seconds(timeout),
+        request.header(VERSION),
+        request.header(KEY),
+        request.header(REQUEST_ID) or "",
+        "" if parent is None else parent.trace,
+    )
 
 
 def check_no_form(request: Request) -> None:

@@ -23,7 +23,7 @@ from tidemill.core.errors import nearest
 from tidemill.models.errors import InvalidInput
 from tidemill.models.inputs import Values
 from tidemill.models.records import Signature
-from tidemill.serving.worker.asks import Answer, Ask
+from tidemill.serving.worker.asks import Answer
 from tidemill.serving.worker.doors.common import Reception, check_no_form, decode
 from tidemill.serving.worker.doors.tensors import (
     FLOATS,
@@ -243,25 +243,17 @@ class OpenInference:
             HttpError: It is refused; the message names the field.
         """
         try:
-            check_no_form(request)
+            if request.head.sender is None:
+                check_no_form(request)
             asked, values = _read(self._reception.body(request), request)
             deadline = deadline_of(asked.parameters or {}, request.arrived)
         except HttpError as error:
             self._plane.refuse(name, error.status)
             raise
-        caller = self._reception.caller(request)
+        content = _Inference(asked, values, name)
         return self._plane.submit(
-            Ask(
-                endpoint=name,
-                content=_Inference(asked, values, name),
-                version=version or caller.version,
-                key=caller.key or asked.id,
-                request_id=asked.id or caller.request_id,
-                time=caller.time,
-                trace=caller.trace,
-                recorded=caller.recorded,
-                arrived=request.arrived,
-                deadline=min(caller.deadline, deadline),
+            self._reception.ask(
+                request, name, content, version=version, named=asked.id, deadline=deadline
             )
         )
 

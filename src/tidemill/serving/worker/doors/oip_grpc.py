@@ -6,6 +6,7 @@ References:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable
 from typing import Any, NoReturn
 
@@ -18,8 +19,8 @@ from tidemill.core.clock import Clock
 from tidemill.core.errors import nearest
 from tidemill.models.errors import InvalidInput
 from tidemill.models.inputs import Values
-from tidemill.serving.worker.asks import Answer, Ask
-from tidemill.serving.worker.doors.common import Caller, Reception
+from tidemill.serving.worker.asks import Answer
+from tidemill.serving.worker.doors.common import Reception
 from tidemill.serving.worker.doors.oip import (
     EXTENSIONS,
     PLATFORM,
@@ -42,7 +43,7 @@ from tidemill.serving.worker.doors.tensors import (
     rows_of,
     write_binary,
 )
-from tidemill.serving.worker.http import HttpError, Request, Response
+from tidemill.serving.worker.http import Head, HttpError, Request, Response
 from tidemill.serving.worker.plane import Plane
 from tidemill.serving.worker.rows import Rows
 from tidemill.serving.worker.trace import HEADER
@@ -212,9 +213,8 @@ class GrpcInference:
 
     async def _answer(self, request: Any, context: Any, called: Request) -> bytes:
         try:
-            caller = self._reception.caller(called)
             values = _values(request)
-            deadline = _deadline(request, context, called.arrived, caller)
+            deadline = _deadline(request, called.arrived)
         except InvalidInput:
             self._plane.refuse(request.model_name, 400)
             raise
@@ -222,17 +222,14 @@ class GrpcInference:
             self._plane.refuse(request.model_name, error.status)
             raise
         response = await self._plane.submit(
-            Ask(
-                endpoint=request.model_name,
-                content=_Inference(self._messages, request, values),
-                version=request.model_version or caller.version,
-                key=caller.key or request.id or None,
-                request_id=request.id or caller.request_id,
-                time=caller.time,
-                trace=caller.trace,
-                recorded=caller.recorded,
-                arrived=called.arrived,
+            self._reception.ask(
+                called,
+                request.model_name,
+                _Inference(self._messages, request, values),
+                version=request.model_version,
+                named=request.id,
                 deadline=deadline,
+                patience=context.time_remaining(),
             )
         )
         if response.status != 200:
@@ -351,19 +348,17 @@ def _called(context: Any, now: float) -> Request:
         key.encode(): value if isinstance(value, bytes) else value.encode("latin-1", "replace")
         for key, value in context.invocation_metadata() or ()
     }
-    return Request("POST", _PATH, headers=headers, arrived=now)
+    return Request(Head("POST", _PATH, headers=headers), arrived=now)
 
 
-def _deadline(request: Any, context: Any, now: float, caller: Caller) -> float:
-    left = context.time_remaining()
-    found = caller.deadline if left is None else now + left
+def _deadline(request: Any, now: float) -> float:
     if not request.parameters:
-        return found
+        return math.inf
     parameters = {
         name: getattr(value, value.WhichOneof("parameter_choice") or "string_param")
         for name, value in request.parameters.items()
     }
-    return min(found, deadline_of(parameters, now))
+    return deadline_of(parameters, now)
 
 
 def _unary(handler: Handler, asked: Any, write: Callable[[Any], bytes]) -> grpc.RpcMethodHandler:

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 import tidemill
-from tidemill.serving.worker.asks import Answer, Ask
+from tidemill.serving.worker.asks import Answer
 from tidemill.serving.worker.doors.common import Reception, check_no_form, decode
 from tidemill.serving.worker.doors.tables import JSON, Form, media_type, read_body, rows_of
 from tidemill.serving.worker.http import (
@@ -93,21 +93,7 @@ class Scoring:
         return json_response({"name": name, "ready": True})
 
     def _submit(self, request: Request, name: str, form: Form) -> Reply:
-        caller = self._reception.caller(request)
-        return self._plane.submit(
-            Ask(
-                endpoint=name,
-                content=_Scored(form),
-                version=caller.version,
-                key=caller.key,
-                request_id=caller.request_id,
-                time=caller.time,
-                trace=caller.trace,
-                recorded=caller.recorded,
-                arrived=request.arrived,
-                deadline=caller.deadline,
-            )
-        )
+        return self._plane.submit(self._reception.ask(request, name, _Scored(form)))
 
     def _only(self, request: Request) -> str:
         named = request.header(ENDPOINT)
