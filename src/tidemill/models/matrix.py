@@ -7,6 +7,7 @@ whether all is well; what is wrong, and where, is for others to find.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isfinite
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,7 @@ class MatrixCheck:
         limits = [_limits(c, strict=strict) for c in features]
         self._low = np.array([low for low, _ in limits])
         self._high = np.array([high for _, high in limits])
+        self._is_bounded = any(pair != (-_LARGEST, _LARGEST) for pair in limits)
         self._required = [i for i, c in enumerate(features) if not c.nullable]
         self._whole = [i for i, c in enumerate(features) if c.type in {"int", "bool"}]
         self._sets = [
@@ -44,8 +46,7 @@ class MatrixCheck:
             >>> [check.fits(np.array([[value]])) for value in (0.5, 1.5, np.nan, np.inf)]
             [True, False, True, False]
         """
-        # A missing value (NaN) is in no range: only where one is are there more questions.
-        if not ((matrix >= self._low) & (matrix <= self._high)).all() and not self._misses(matrix):
+        if not self._within(matrix) and not self._misses(matrix):
             return False
         if self._whole:
             numbers = matrix[:, self._whole]
@@ -56,6 +57,13 @@ class MatrixCheck:
             if not (np.isin(column, allowed) | np.isnan(column)).all():
                 return False
         return True
+
+    def _within(self, matrix: NDArray[np.float64]) -> bool:
+        """Tell whether every value is in its range; a missing one (NaN) is in none."""
+        # Where every number is allowed, a finite sum says that each is one.
+        if not self._is_bounded and isfinite(matrix.sum()):
+            return True
+        return bool(((matrix >= self._low) & (matrix <= self._high)).all())
 
     def _misses(self, matrix: NDArray[np.float64]) -> bool:
         """Tell whether what is in no range is only missing, where values may be missing."""

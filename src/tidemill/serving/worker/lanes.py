@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from tidemill.predictions.writer import RecordWriter
 from tidemill.serving.routes import RouteTarget
 from tidemill.serving.worker.batching import Queue
 from tidemill.serving.worker.entries import Subject
+from tidemill.serving.worker.log import Log
 from tidemill.serving.worker.metrics import Metrics, Served
-from tidemill.serving.worker.redaction import Redactions
 from tidemill.serving.worker.table import Endpoint
 from tidemill.serving.worker.version import Version
 
@@ -24,7 +25,7 @@ class Lane:
         served: What is counted of it.
     """
 
-    __slots__ = ("_redactions", "_subject", "endpoint", "queue", "served", "target", "version")
+    __slots__ = ("_log", "_subject", "_writer", "endpoint", "queue", "served", "target", "version")
 
     def __init__(
         self,
@@ -32,15 +33,16 @@ class Lane:
         target: RouteTarget,
         queue: Queue,
         served: Served,
-        redactions: Redactions,
+        log: Log,
     ) -> None:
         self.endpoint = endpoint
         self.target = target
         self.version = endpoint.versions[target.version]
         self.queue = queue
         self.served = served
-        self._redactions = redactions
+        self._log = log
         self._subject: Subject | None = None
+        self._writer: RecordWriter | None = None
 
     @property
     def subject(self) -> Subject:
@@ -53,9 +55,16 @@ class Lane:
                 target.role,
                 1.0 / routes.log,
                 self.version.inputs,
-                self._redactions.of(routes.redact) if routes.redact else None,
+                self._log.redactions.of(routes.redact) if routes.redact else None,
             )
         return self._subject
+
+    @property
+    def writer(self) -> RecordWriter:
+        """What writes its answers into the log; begun with the first."""
+        if self._writer is None:
+            self._writer = self._log.of(self.endpoint.name)
+        return self._writer
 
 
 class Lanes:
@@ -65,7 +74,7 @@ class Lanes:
         endpoint: The endpoint.
         queues: What stands before each version.
         metrics: What is counted.
-        redactions: What of requests reaches the log.
+        log: Where answers go.
     """
 
     def __init__(
@@ -73,7 +82,7 @@ class Lanes:
         endpoint: Endpoint,
         queues: Callable[[Version], Queue],
         metrics: Metrics,
-        redactions: Redactions,
+        log: Log,
     ) -> None:
         self.endpoint = endpoint
         self.of: Mapping[int, Lane] = {
@@ -82,7 +91,7 @@ class Lanes:
                 target,
                 queues(endpoint.versions[target.version]),
                 metrics.served(endpoint.name, target.version, target.role),
-                redactions,
+                log,
             )
             for target in endpoint.routes.targets
         }

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from tidemill.core.ids import Ids
 from tidemill.predictions.description import describe
 from tidemill.predictions.records import Described, LabelRecord, LabelRow
 from tidemill.predictions.writer import (
     RecordWriter,
-    Settled,
     labels_folder,
     predictions_folder,
 )
@@ -20,15 +18,11 @@ from tidemill.serving.worker.redaction import Redactions
 from tidemill.serving.worker.rows import FEW_ROWS
 
 
-class Receipt(NamedTuple):
-    """What a record was taken by, and its number there."""
-
-    writer: RecordWriter
-    number: int
-
-    def when_durable(self, settled: Settled) -> None:
-        """Have it said when the record is on disk, or why it never will be."""
-        self.writer.when_durable(self.number, settled)
+def take(writer: RecordWriter, entry: Entry) -> int:
+    """Have one answered request written, and return its number; never waits."""
+    if entry.rows.count > FEW_ROWS:
+        return writer.append(*bind([entry]))
+    return writer.gather(entry)
 
 
 class Log:
@@ -67,15 +61,13 @@ class Log:
         writers = (*self._predictions.values(), *self._labels.values())
         return max((w.commit_seconds for w in writers), default=0.0)
 
-    def answer(self, endpoint: str, entry: Entry) -> Receipt:
-        """Take one answered request; never waits."""
+    def of(self, endpoint: str) -> RecordWriter:
+        """Return what writes the answers of an endpoint, which `take` is asked with."""
         writer = self._predictions.get(endpoint)
         if writer is None:
             folder = predictions_folder(self._folder, endpoint)
             writer = self._predictions[endpoint] = RecordWriter(folder, self._ids, bind=bind)
-        if entry.rows.count > FEW_ROWS:
-            return Receipt(writer, writer.append(*bind([entry])))
-        return Receipt(writer, writer.gather(entry))
+        return writer
 
     def describe(self, endpoint: str, described: Sequence[Described]) -> None:
         """Write down the types of versions' columns, for those who read the log."""

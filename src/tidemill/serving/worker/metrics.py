@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping
 from typing import Literal
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from tidemill.models.calls import Call
 
@@ -19,6 +21,8 @@ BUCKETS = (
     *(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
 )
 """Upper limits of durations, in seconds: from one small tree to the default deadline's order."""
+_LIMITS = np.array(BUCKETS)
+_TIMED = 256
 Kind = Literal["counter", "gauge", "histogram"]
 Labels = tuple[tuple[str, str], ...]
 _SERVED = ("endpoint", "version", "role")
@@ -221,12 +225,20 @@ class Durations:
         self.counts[bisect_left(BUCKETS, seconds)] += 1
         self.sum += seconds
 
+    def observe_all(self, seconds: NDArray[np.float64]) -> None:
+        """Count many, for less than a few one by one."""
+        places = np.searchsorted(_LIMITS, seconds)
+        for at, count in enumerate(np.bincount(places, minlength=len(self.counts)).tolist()):
+            self.counts[at] += count
+        self.sum += float(seconds.sum())
+
 
 class Served:
     """What one version answered at one endpoint in one role. The hot path adds to it directly."""
 
     __slots__ = (
         "_call",
+        "_timed",
         "batches",
         "decode",
         "encode",
@@ -240,6 +252,7 @@ class Served:
 
     def __init__(self) -> None:
         self._call: Call | None = None
+        self._timed: list[tuple[float, ...]] = []
         self.ok = self.errors = self.rows = self.batches = 0
         self.request = Durations()
         self.decode = Durations()
@@ -247,21 +260,31 @@ class Served:
         self.inference = Durations()
         self.encode = Durations()
 
-    def answered(self, call: Call, arrived: float, began: float) -> None:
+    def answered(self, call: Call, arrived: float, began: float, ended: float) -> None:
         """Count an answer.
 
         Args:
             call: The model's; the requests of one batch share it, and come one after the other.
             arrived: When the request was whole, in seconds of the monotonic clock.
             began: When its rows were ready.
+            ended: When its answer was there.
         """
         self.ok += 1
         if call is not self._call:
             self._call = call
             self.batches += 1
-        self.decode.observe(began - arrived)
-        self.queue.observe(call.began - began)
-        self.inference.observe(call.seconds)
+        # Kept as they are until there are many: to put each into its bucket costs the most.
+        self._timed.append((ended - arrived, began - arrived, call.began - began, call.seconds))
+        if len(self._timed) >= _TIMED:
+            self._count_timed()
+
+    def _count_timed(self) -> None:
+        stages = np.array(self._timed).T
+        self._timed.clear()
+        for durations, seconds in zip(
+            (self.request, self.decode, self.queue, self.inference), stages, strict=True
+        ):
+            durations.observe_all(seconds)
 
     def samples(self, labels: Labels) -> list[Sample]:
         """Return its counters."""
@@ -274,6 +297,8 @@ class Served:
 
     def distributions(self, labels: Labels) -> list[Distribution]:
         """Return its durations."""
+        if self._timed:
+            self._count_timed()
         stages = ((stage, getattr(self, stage)) for stage in STAGES)
         return [
             Distribution(f"tidemill_{stage}_seconds", labels, list(found.counts), found.sum)

@@ -27,7 +27,7 @@ from tidemill.serving.worker.entries import Entry
 from tidemill.serving.worker.http import HttpError, Response, error_response
 from tidemill.serving.worker.jobs import Job
 from tidemill.serving.worker.lanes import Lane, Lanes
-from tidemill.serving.worker.log import Log, Receipt
+from tidemill.serving.worker.log import Log, take
 from tidemill.serving.worker.metrics import Metrics
 from tidemill.serving.worker.opening import queue_before
 from tidemill.serving.worker.reply import Reply
@@ -92,7 +92,7 @@ class Plane:
         }
         self._metrics.keep({name: e.versions for name, e in table.endpoints.items()})
         self._lanes = {
-            name: Lanes(endpoint, self._queues.__getitem__, self._metrics, self._log.redactions)
+            name: Lanes(endpoint, self._queues.__getitem__, self._metrics, self._log)
             for name, endpoint in table.endpoints.items()
         }
         self.table = table
@@ -174,8 +174,8 @@ class Plane:
     def _succeed(self, job: Job, outcome: Outcome) -> None:
         ids, ask, lane = job.ids(), job.ask, job.lane
         now = self._clock.monotonic()
-        lane.served.answered(outcome.call, ask.arrived, job.began)
-        receipt = self._record(job, "ok", ids, outcome, now)
+        lane.served.answered(outcome.call, ask.arrived, job.began, now)
+        number = self._record(job, "ok", ids, outcome, now)
         if job.mirrored:
             self._settle(job)
             return
@@ -190,15 +190,17 @@ class Plane:
         lane.served.encode.observe(encoded - now)
         if recorded is not None:
             _fill(recorded, job, outcome.call, (now, logged, encoded))
-        if receipt is not None and (self._durable or lane.endpoint.routes.durable):
-            self._when_durable(job, receipt, response)
+        if number is not None and (self._durable or lane.endpoint.routes.durable):
+            self._when_durable(job, number, response)
         else:
             self._resolve(job, response)
 
     def _fail(self, job: Job, error: Exception) -> None:
         lane, lanes = job.lane, self._lanes.get(job.ask.endpoint)
+        now = self._clock.monotonic()
         lane.served.errors += 1
-        self._record(job, "error", job.ids(), None, self._clock.monotonic())
+        lane.served.request.observe(now - job.ask.arrived)
+        self._record(job, "error", job.ids(), None, now)
         if job.mirrored:
             self._settle(job)
         elif lanes is None or lane.target.role == "champion" or job.ask.version is not None:
@@ -239,12 +241,11 @@ class Plane:
 
     def _record(
         self, job: Job, status: Status, ids: list[str], outcome: Outcome | None, now: float
-    ) -> Receipt | None:
-        """Count the answer, and log it."""
+    ) -> int | None:
+        """Count the answer, and log it; return its number there, if it is to be there."""
         lane, ask = job.lane, job.ask
         latency = now - ask.arrived
         lane.served.rows += job.rows.count
-        lane.served.request.observe(latency)
         if not job.logged:
             return None
         entry = Entry(
@@ -260,13 +261,13 @@ class Plane:
             self._came(latency) if self._replayed else 0,
             ask.trace,
         )
-        return self._log.answer(lane.endpoint.name, entry)
+        return take(lane.writer, entry)
 
     def _came(self, latency: float) -> int:
         """Return when a request came by the machine's clock, in microseconds since 1970."""
         return micros(self._clock.now()) - int(latency * 1e6)
 
-    def _when_durable(self, job: Job, receipt: Receipt, response: Response) -> None:
+    def _when_durable(self, job: Job, number: int, response: Response) -> None:
         def answer(failure: LogStopped | None) -> None:
             if failure is not None:
                 self._resolve(job, error_response(503, str(failure), RETRY))
@@ -276,7 +277,7 @@ class Plane:
         def settled(failure: LogStopped | None) -> None:
             self._loop.call_soon_threadsafe(answer, failure)
 
-        receipt.when_durable(settled)
+        job.lane.writer.when_durable(number, settled)
 
     def _resolve(self, job: Job, response: Response) -> None:
         self._settle(job)

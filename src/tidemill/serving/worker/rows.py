@@ -25,14 +25,16 @@ class Rows(msgspec.Struct, frozen=True):
     Attributes:
         count: How many.
         columns: As they came, features only; nothing where they came as one matrix.
-        matrices: As the model takes them.
+        matrices: As the model takes them; nothing where they are numbers still.
         keys: The values of the contract's key column, where the request has it.
+        numbers: The one matrix, flat, where it is to be made together with others'.
     """
 
     count: int
     columns: Mapping[str, Values]
     matrices: list[NDArray[Any]]
     keys: list[str | None] | None = None
+    numbers: list[float | None] | None = None
 
 
 class Inputs:
@@ -89,6 +91,20 @@ class Inputs:
             self._encoder.encode_matrix(numbers)
         return Rows(len(numbers), {}, [numbers])
 
+    def numbers(self, values: list[float | None], count: int) -> Rows:
+        """Return the numbers of a matrix, row by row, as rows.
+
+        Args:
+            values: One for every feature of every row.
+            count: How many rows there are.
+
+        Raises:
+            InvalidInput: They hold what the contract does not allow.
+        """
+        if self._together:
+            return Rows(count, {}, [], None, values)
+        return self.matrix(_matrix(values, count))
+
     def check(self, matrices: list[NDArray[Any]]) -> None:
         """Check what `matrix` has left to check.
 
@@ -123,10 +139,23 @@ class Inputs:
 
 def together(rows: Sequence[Rows]) -> list[NDArray[Any]]:
     """Return the rows of several requests as the model takes them, in their order."""
+    flat: list[float | None] = []
+    for some in rows:
+        if some.numbers is None:
+            return _concatenated(rows)
+        flat += some.numbers
+    return [_matrix(flat, sum(some.count for some in rows))]
+
+
+def _concatenated(rows: Sequence[Rows]) -> list[NDArray[Any]]:
     if len(rows) == 1:
         return rows[0].matrices
-    groups = zip(*(r.matrices for r in rows), strict=True)
-    return [np.concatenate(group) for group in groups]
+    each = [r.matrices if r.numbers is None else [_matrix(r.numbers, r.count)] for r in rows]
+    return [np.concatenate(group) for group in zip(*each, strict=True)]
+
+
+def _matrix(numbers: list[float | None], count: int) -> NDArray[np.float64]:
+    return np.array(numbers, dtype=np.float64).reshape(count, -1)
 
 
 def listed(values: Values) -> list[Any]:

@@ -21,6 +21,7 @@ from tidemill.models.records import Manifest
 from tidemill.models.runtime.pool import PoolState
 from tidemill.models.session import OnnxModel, Prediction
 from tidemill.serving.routes import RouteTarget
+from tidemill.serving.worker.outputs import Frame, outputs_of
 from tidemill.serving.worker.rows import FEW_ROWS, Inputs, Rows, together
 
 
@@ -60,6 +61,8 @@ class Version:
         self.number = target.version
         self.bundle = target.bundle
         self.signature = manifest.signature
+        self.outputs = outputs_of(manifest.signature)
+        self.frame = Frame(self.outputs, target.version)
         self.inputs = Inputs(manifest.signature, manifest.contract, encoder, together=together)
         self._positive_first = self.signature.positive_index == 0
 
@@ -130,7 +133,7 @@ class TwinVersion(Version):
         refused: dict[int, Exception] = {}
         for number, request in enumerate(requests):
             try:
-                self.inputs.check(request.matrices)
+                self.inputs.check(together([request]))
             except InvalidInput as error:
                 refused[number] = error
         valid = [r for number, r in enumerate(requests) if number not in refused]

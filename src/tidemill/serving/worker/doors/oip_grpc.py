@@ -25,15 +25,13 @@ from tidemill.serving.worker.doors.oip import (
     EXTENSIONS,
     PLATFORM,
     UNLOAD,
-    Output,
     check_loaded,
-    check_outputs,
     deadline_of,
     index_of,
-    output_values,
-    outputs_of,
 )
+from tidemill.serving.worker.doors.oip_answers import output_values
 from tidemill.serving.worker.doors.oip_messages import HEALTH, SERVICE, build, build_health
+from tidemill.serving.worker.doors.oip_requests import check_outputs
 from tidemill.serving.worker.doors.tensors import (
     INTEGERS,
     Tensor,
@@ -44,6 +42,7 @@ from tidemill.serving.worker.doors.tensors import (
     write_binary,
 )
 from tidemill.serving.worker.http import Head, HttpError, Request, Response
+from tidemill.serving.worker.outputs import Output
 from tidemill.serving.worker.plane import Plane
 from tidemill.serving.worker.rows import Rows
 from tidemill.serving.worker.trace import HEADER
@@ -171,8 +170,7 @@ class GrpcInference:
                 for c in found.signature.features
             ],
             outputs=[
-                tensor(name=o.name, datatype=o.datatype, shape=o.shape)
-                for o in outputs_of(found.signature)
+                tensor(name=o.name, datatype=o.datatype, shape=o.shape) for o in found.outputs
             ],
         )
 
@@ -253,9 +251,7 @@ class _Inference:
     def render(self, answer: Answer) -> Response:
         request = self._request
         wanted = {o.name for o in request.outputs}
-        outputs = [
-            o for o in outputs_of(answer.version.signature) if not wanted or o.name in wanted
-        ]
+        outputs = [o for o in answer.version.outputs if not wanted or o.name in wanted]
         message = self._messages["ModelInferResponse"](
             model_name=request.model_name,
             model_version=str(answer.version.number),
@@ -338,7 +334,7 @@ def _content(tensor: Tensor, contents: Any) -> Values:
 
 def _rows(request: Any, values: list[Values], version: Version) -> Rows:
     if request.outputs:
-        check_outputs(((o.name, o.parameters) for o in request.outputs), version.signature)
+        check_outputs(((o.name, o.parameters) for o in request.outputs), version.outputs)
     return rows_of(_tensors(request), values, version.inputs)
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from tidemill.core.contract import Column
 from tidemill.models.records import Signature
-from tidemill.serving.worker.doors.oip import outputs_of
 from tidemill.serving.worker.doors.tensors import DATATYPES, declared
+from tidemill.serving.worker.outputs import outputs_of
 from tidemill.serving.worker.version import example
 
 Json = dict[str, Any]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import struct
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Annotated, Any
 
@@ -127,7 +128,7 @@ def declared(type_: str) -> str:
     return _DECLARED.get(type_, "FP64")
 
 
-def rows_of(tensors: list[Tensor], values: list[Values], inputs: Inputs) -> Rows:
+def rows_of(tensors: Sequence[Tensor | Floats], values: Sequence[Values], inputs: Inputs) -> Rows:
     """Return the rows of a request's tensors, whose values were read before.
 
     Raises:
@@ -248,15 +249,15 @@ def _nested(datatype: str, depth: int) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(kind)
 
 
-def _is_matrix(tensor: Tensor, inputs: Inputs) -> bool:
+def _is_matrix(tensor: Tensor | Floats, inputs: Inputs) -> bool:
     return (
         not inputs.text
         and tensor.name not in inputs.types
-        and (tensor.name.lower() in MATRIX_NAMES)
+        and (tensor.name in MATRIX_NAMES or tensor.name.lower() in MATRIX_NAMES)
     )
 
 
-def _matrix_rows(tensor: Tensor, values: Values, inputs: Inputs) -> Rows:
+def _matrix_rows(tensor: Tensor | Floats, values: Values, inputs: Inputs) -> Rows:
     shape, width = tensor.shape, len(inputs.names)
     if len(shape) != 2 or shape[1] != width:
         raise InvalidInput(
@@ -268,6 +269,8 @@ def _matrix_rows(tensor: Tensor, values: Values, inputs: Inputs) -> Rows:
         raise _wrong_type(tensor, sorted(_NUMBERS))
     if shape[0] == 0:
         raise InvalidInput("The request holds no rows.", expected="one row or more")
+    if tensor.__class__ is Floats and values.__class__ is list:
+        return inputs.numbers(values, shape[0])
     try:
         matrix = np.asarray(values, dtype=np.float64).reshape(shape)
     except (TypeError, ValueError, OverflowError) as error:
@@ -275,7 +278,7 @@ def _matrix_rows(tensor: Tensor, values: Values, inputs: Inputs) -> Rows:
     return inputs.matrix(matrix)
 
 
-def _check_type(tensor: Tensor, inputs: Inputs) -> None:
+def _check_type(tensor: Tensor | Floats, inputs: Inputs) -> None:
     type_ = inputs.types.get(tensor.name)
     if type_ is None:
         return
@@ -284,7 +287,7 @@ def _check_type(tensor: Tensor, inputs: Inputs) -> None:
         raise _wrong_type(tensor, sorted(fits))
 
 
-def _wrong_type(tensor: Tensor, fits: list[str]) -> InvalidInput:
+def _wrong_type(tensor: Tensor | Floats, fits: list[str]) -> InvalidInput:
     return InvalidInput(
         f"Input {tensor.name!r} has datatype {tensor.datatype!r}.",
         column=tensor.name,
