@@ -19,7 +19,8 @@ _SCRIPT = """
 function init(args)
   local f = io.open(args[1], "rb"); wrk.body = f:read("*a"); f:close()
   wrk.method = "POST"; wrk.headers["Content-Type"] = "application/json"
-  if args[2] then wrk.headers["Inference-Header-Content-Length"] = args[2] end
+  if args[2] and args[2] ~= "" then wrk.headers["Inference-Header-Content-Length"] = args[2] end
+  if args[3] then delay = function() return tonumber(args[3]) end end
 end
 function done(s, l, r)
   io.write(string.format('{"requests":%d,"seconds":%.3f,"p50":%.3f,"p99":%.3f,"errors":%d}',
@@ -75,16 +76,24 @@ def processor(pid: int) -> float:
 
 def http(url: str, pid: int, body: Path, connections: int, seconds: int = SECONDS) -> Seen:
     """Load a server over HTTP."""
+    before = processor(pid)
+    return _with_cost(_wrk(url, body, connections, seconds), pid, before)
+
+
+def steady(url: str, body: Path, connections: int, seconds: int, pause: float) -> Seen:
+    """Ask over some connections, each of which rests after each answer for so many ms."""
+    return _wrk(url, body, connections, seconds, f"{pause:g}")
+
+
+def _wrk(url: str, body: Path, connections: int, seconds: int, *pause: str) -> Seen:
     script = body.with_name("post.lua")
     script.write_text(_SCRIPT)
     head = body.with_name(f"{body.name}.head")
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "20s", "--latency"]
     command += ["-s", str(script), url, "--", str(body)]
-    command += [head.read_text()] if head.exists() else []
-    before = processor(pid)
+    command += [head.read_text() if head.exists() else "", *pause]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    seen = msgspec.json.decode(done.stdout.splitlines()[-1], type=Seen)
-    return _with_cost(seen, pid, before)
+    return msgspec.json.decode(done.stdout.splitlines()[-1], type=Seen)
 
 
 def grpc(address: str, pid: int, body: Path, connections: int, seconds: int = SECONDS) -> Seen:

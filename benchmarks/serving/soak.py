@@ -1,8 +1,9 @@
 """Runs the data plane for long: `python -m benchmarks.serving soak --minutes 30`.
 
-Two workers under a supervisor answer about half of what they can, over connections that stay and
-connections that come and go, while the live version is swapped every ten seconds and, where asked
-for, a worker is killed now and then. It ends with 1 where a request failed or where memory grew.
+Two workers under a supervisor answer about half of what they can, by far the most of it to wrk,
+and some to clients whose connections come and go, while the live version is swapped every ten
+seconds and, where asked for, a worker is killed now and then. It ends with 1 where a request failed
+or where memory grew.
 """
 
 from __future__ import annotations
@@ -18,17 +19,20 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
 import msgspec
 
 from benchmarks.processes import proportional
-from benchmarks.serving import model
+from benchmarks.serving import load, model
 from tidemill.serving.routes import EndpointRoutes, RouteTable, RouteTarget, write_routes
 from tidemill.serving.supervisor import Supervisor
 
 SWAP_SECONDS = 10.0
+STEADY, STEADY_PAUSE = 16, 1.0
+"""Connections of wrk's, and the milliseconds that each rests after an answer."""
 _GROWN = 1.15
 """Memory may be so many times what it was after the first fifth, plus the few MB below."""
 _GROWN_MEGABYTES = 8.0
@@ -104,6 +108,8 @@ class Report(msgspec.Struct):
         kills: How many workers were killed.
         repeated: How many requests were in their hands, and answered by others.
         megabytes: Of all workers, at even moments.
+        rate: Answers a second to wrk.
+        p99: Of their latency, in milliseconds.
     """
 
     minutes: float
@@ -113,6 +119,8 @@ class Report(msgspec.Struct):
     kills: int
     repeated: int
     megabytes: list[float]
+    rate: float = 0.0
+    p99: float = 0.0
 
     @property
     def problems(self) -> list[str]:
@@ -136,8 +144,9 @@ def run(
     clients: int = 8,
     kill_seconds: float = 0.0,
     pause: float = 0.004,
+    body: Path | None = None,
 ) -> Report:
-    """Serve and ask for so many seconds, and report."""
+    """Serve and ask for so many seconds, and report; wrk asks too, where it is given a body."""
     _route(home, served, 1, 1)
     supervisor = Supervisor(
         routes=home / "routes.json",
@@ -150,9 +159,23 @@ def run(
     supervisor.start()
     try:
         supervisor.wait(1)
-        return _under_load(home, served, supervisor, seconds, clients, kill_seconds, pause)
+        url = f"http://127.0.0.1:{supervisor.port}/v2/models/bench/infer"
+        with ThreadPoolExecutor(1) as beside:
+            most = body and beside.submit(
+                load.steady, url, body, STEADY, int(seconds), STEADY_PAUSE
+            )
+            report = _under_load(home, served, supervisor, seconds, clients, kill_seconds, pause)
+        return report if most is None else _with(report, most.result())
     finally:
         supervisor.stop()
+
+
+def _with(report: Report, most: load.Seen) -> Report:
+    statuses = Counter(report.statuses)
+    statuses["200"] += most.requests - most.errors
+    if most.errors:
+        statuses["an error of wrk's"] += most.errors
+    return msgspec.structs.replace(report, statuses=dict(statuses), rate=most.rate, p99=most.p99)
 
 
 def _under_load(
@@ -245,6 +268,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--clients", type=int, default=8)
     parser.add_argument("--kill-seconds", type=float, default=0.0, help="0 kills nobody")
     given = parser.parse_args(arguments)
+    load.check_tools()
     home = Path(tempfile.mkdtemp(prefix="tidemill-soak-"))
     model.prepare(home)
     names = ("json_1", "columns_1", "json_1000")
@@ -256,6 +280,7 @@ def main(arguments: list[str]) -> None:
         seconds=60 * given.minutes,
         clients=given.clients,
         kill_seconds=given.kill_seconds,
+        body=home / names[0],
     )
     sys.stdout.write(msgspec.json.format(msgspec.json.encode(report), indent=1).decode() + "\n")
     shutil.rmtree(home)
