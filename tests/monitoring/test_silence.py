@@ -191,3 +191,10 @@ def test_predictions_that_are_read_late_count_in_their_window(watch: Watch) -> N
     watch.look(LIVE + 8 * DAY)
     assert watch.window.predictions == early.height + late.height
     assert micros(watch.window.since) == micros(LIVE)
+
+
+def test_an_endpoint_that_may_fall_silent_is_never_said_to() -> None:
+    known = Heard(rhythm=learn(0, np.full(5 * WEEK, 40.0)), newest=5 * WEEK * HOUR * 1_000_000)
+    later = datetime.fromtimestamp(6 * WEEK * HOUR, UTC)
+    assert silence("predictions", known, later, LEVEL) is not None
+    assert silence("predictions", known, later, 0.0) is None

@@ -176,7 +176,8 @@ class MonitorPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         label_delay: How long after a prediction its label is expected at the latest, in seconds.
         multivariate: Whether a classifier is asked, too, to tell each window from the reference.
         max_out_of_contract: The share of rows whose value in a column may break the contract.
-        silence: The chance of a false alarm by which silence of an hour is told from a lull.
+        silence: The chance of a false alarm by which silence of an hour is told from a lull; 0 for
+            an endpoint that may fall silent.
     """
 
     window: Span = 7 * 86400.0
@@ -189,7 +190,7 @@ class MonitorPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     label_delay: Seconds = 86400.0
     multivariate: bool = False
     max_out_of_contract: Share = 0.01
-    silence: Probability = 1e-4
+    silence: Annotated[float, Meta(ge=0, lt=1)] = 1e-4
 
 
 class ServingPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
