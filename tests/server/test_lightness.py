@@ -1,18 +1,26 @@
-"""Commands that only ask stay fast: the list of operations loads no heavy library."""
+"""What is asked for often starts fast: it loads no library that it does not need."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 
-HEAVY = ("numpy", "polars", "pyarrow", "pandas", "scipy", "sklearn", "onnxruntime", "litestar")
+import pytest
+
+HEAVY = ("numpy", "polars", "pyarrow", "pandas", "scipy", "sklearn", "onnxruntime", "httpx")
 
 
-def test_the_list_of_operations_loads_no_heavy_library() -> None:
-    program = (
-        "import sys, tidemill.server.operations; "
-        f"print([name for name in {HEAVY!r} if name in sys.modules])"
-    )
+@pytest.mark.parametrize(
+    ("module", "heavy"),
+    [
+        # Commands only ask.
+        ("tidemill.server.operations", (*HEAVY, "litestar")),
+        # The API answers before the loop has loaded what it needs.
+        ("tidemill.server.process", HEAVY),
+    ],
+)
+def test_it_loads_no_heavy_library(module: str, heavy: tuple[str, ...]) -> None:
+    program = f"import sys, {module}; print([name for name in {heavy!r} if name in sys.modules])"
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=100
     )
