@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from tidemill.core.contract import Column
 from tidemill.models.calls import Call
 from tidemill.models.records import Signature
+from tidemill.serving.worker.counting import Durations, Served
 from tidemill.serving.worker.doors.oip_requests import FloatsRequest, Reader
 from tidemill.serving.worker.http import Head, HttpError, Request
-from tidemill.serving.worker.metrics import BUCKETS, Durations, Served
+from tidemill.serving.worker.metrics import BUCKETS
 from tidemill.serving.worker.outputs import Frame, outputs_of
 
 FEATURES = (Column(name="a", type="float"),)

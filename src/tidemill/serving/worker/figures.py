@@ -11,7 +11,8 @@ from pathlib import Path
 
 import tidemill
 from tidemill.core.clock import Clock
-from tidemill.serving.worker.metrics import Labels, Metrics, Sample, Snapshot, total
+from tidemill.serving.worker.counting import Metrics
+from tidemill.serving.worker.metrics import Labels, Sample, Snapshot, total
 from tidemill.serving.worker.peers import ask_all
 from tidemill.serving.worker.table import Table
 from tidemill.serving.worker.tallies import KEEP, Tallies

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from tidemill.predictions.writer import RecordWriter
 from tidemill.serving.routes import RouteTarget
 from tidemill.serving.worker.batching import Queue
+from tidemill.serving.worker.counting import Metrics, Served
 from tidemill.serving.worker.entries import Subject
 from tidemill.serving.worker.log import Log
-from tidemill.serving.worker.metrics import Metrics, Served
 from tidemill.serving.worker.table import Endpoint
 from tidemill.serving.worker.version import Version
 

@@ -23,12 +23,12 @@ from tidemill.predictions.sampling import unlogged
 from tidemill.serving.routes import RouteTarget
 from tidemill.serving.worker.asks import Answer, Ask
 from tidemill.serving.worker.batching import Queue
+from tidemill.serving.worker.counting import Metrics
 from tidemill.serving.worker.entries import Entry
 from tidemill.serving.worker.http import HttpError, Response, error_response
 from tidemill.serving.worker.jobs import Job
 from tidemill.serving.worker.lanes import Lane, Lanes
 from tidemill.serving.worker.log import Log, take
-from tidemill.serving.worker.metrics import Metrics
 from tidemill.serving.worker.opening import queue_before
 from tidemill.serving.worker.reply import Reply
 from tidemill.serving.worker.table import Table

@@ -33,6 +33,7 @@ from tidemill.serving.worker.access import AccessLog
 from tidemill.serving.worker.app import App
 from tidemill.serving.worker.columns import described
 from tidemill.serving.worker.connection import Connections
+from tidemill.serving.worker.counting import Metrics
 from tidemill.serving.worker.doors.common import Reception
 from tidemill.serving.worker.doors.labels import LabelDoor
 from tidemill.serving.worker.doors.oip import OpenInference
@@ -43,7 +44,7 @@ from tidemill.serving.worker.hands import Hands
 from tidemill.serving.worker.keeping import Keeping, Orphan
 from tidemill.serving.worker.limits import Left, Limits
 from tidemill.serving.worker.log import Log
-from tidemill.serving.worker.metrics import Metrics, Sample
+from tidemill.serving.worker.metrics import Sample
 from tidemill.serving.worker.opening import Places
 from tidemill.serving.worker.peers import State, clear, open_socket, write_state
 from tidemill.serving.worker.plane import Plane

@@ -21,11 +21,11 @@ from tidemill.predictions.deliveries import (
 from tidemill.predictions.errors import BadLabels
 from tidemill.predictions.records import LabelRow
 from tidemill.serving.worker.columns import described
+from tidemill.serving.worker.counting import Metrics
 from tidemill.serving.worker.doors.common import Reception, check_no_form, decode
 from tidemill.serving.worker.doors.tables import JSON, media_type, read_body
 from tidemill.serving.worker.http import HttpError, Request, Response, json_response
 from tidemill.serving.worker.log import Log
-from tidemill.serving.worker.metrics import Metrics
 from tidemill.serving.worker.plane import Plane
 from tidemill.serving.worker.rows import listed
 from tidemill.serving.worker.version import Version
