@@ -16,7 +16,8 @@ import uvloop
 
 from tidemill.core.clock import SystemClock
 from tidemill.serving.worker.http import Head, Request, Response
-from tidemill.serving.worker.process import Settings, Worker, listen
+from tidemill.serving.worker.process import Worker, listen
+from tidemill.serving.worker.settings import Settings
 
 
 class Asgi:

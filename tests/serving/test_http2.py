@@ -75,6 +75,37 @@ def test_large_answers_wait_for_the_clients_windows(served: int) -> None:
         assert answer.parameters["prediction_ids"].string_param.count(",") == 59_999
 
 
+def test_messages_that_begin_alike_are_told_apart(served: int) -> None:
+    def asked(datatype: str, values: list[float], identifier: str = "") -> Any:
+        raw = np.array(values, dtype="<f4" if datatype == "FP32" else "<f8").tobytes()
+        tensor = MESSAGES["InferInputTensor"](name="x", datatype=datatype, shape=[1, 3])
+        return MESSAGES["ModelInferRequest"](
+            model_name="e", id=identifier, inputs=[tensor], raw_input_contents=[raw]
+        )
+
+    rows = [[0.5, 1.0, 3.0], [-2.0, 40.0, 7.0], [9.0, -1.0, 0.0]]
+    with grpc.insecure_channel(f"127.0.0.1:{served}") as channel:
+        method = channel.unary_unary(
+            PATH,
+            request_serializer=lambda m: m.SerializeToString(),
+            response_deserializer=MESSAGES["ModelInferResponse"].FromString,
+        )
+        said = {
+            (turn, datatype, at, name): method(asked(datatype, row, name), timeout=60)
+            for turn in (1, 2)
+            for datatype in ("FP32", "FP64")
+            for at, row in enumerate(rows)
+            for name in ("", "one")
+        }
+    answers = [
+        {answer.raw_output_contents[1] for key, answer in said.items() if key[2] == at}
+        for at in range(3)
+    ]
+    assert [len(found) for found in answers] == [1, 1, 1]
+    assert len(set.union(*answers)) == 3
+    assert {(key[3], answer.id) for key, answer in said.items()} == {("", ""), ("one", "one")}
+
+
 def test_many_calls_share_a_connection(served: int) -> None:
     with grpc.insecure_channel(f"127.0.0.1:{served}") as channel, ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda n: call(channel, 1 + n % 90), range(400)))

@@ -18,8 +18,9 @@ from tidemill.core.clock import SystemClock
 from tidemill.predictions.reader import read_predictions
 from tidemill.serving.routes import EndpointRoutes, RouteTable, write_routes
 from tidemill.serving.worker.http import Head, Request, Response
-from tidemill.serving.worker.process import Settings, Worker
+from tidemill.serving.worker.process import Worker
 from tidemill.serving.worker.rows import Rows
+from tidemill.serving.worker.settings import Settings
 from tidemill.serving.worker.version import Outcome, TwinVersion
 
 INFER = "/v2/models/e/infer"

@@ -345,7 +345,7 @@ def test_a_worker_is_small_and_starts_soon(start: Start) -> None:
 
 
 def test_a_worker_that_others_could_reach_must_be_told_whom_to_serve(tmp_path: Path) -> None:
-    from tidemill.serving.worker.process import parse
+    from tidemill.serving.worker.settings import parse
 
     arguments = ["--routes", "r", "--bundles", "b", "--predictions", "p", "--host", "0.0.0.0"]
     with pytest.raises(SystemExit):

@@ -1,6 +1,7 @@
-"""gRPC's unary calls over `http2.py`: paths to methods, deadlines, compression and statuses.
+"""gRPC's unary calls over `http2.py`: paths to methods, compression and statuses.
 
-Imported only where a port for it is given: gRPC is an extra.
+A method takes a request and gives a response, as the doors of HTTP do: its body is the message, and
+its status is told in gRPC's words. Nothing of grpcio is needed to serve.
 
 References:
     https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md
@@ -9,90 +10,64 @@ References:
 from __future__ import annotations
 
 import asyncio
-import base64
 import logging
 import socket
 import zlib
-from collections.abc import Awaitable, Callable
-from typing import NoReturn
+from collections.abc import Callable, Mapping
+from functools import partial
 from urllib.parse import quote
 
-import grpc
 import msgspec
 
 from tidemill.core.clock import Clock
-from tidemill.serving.worker.http2 import Call, Connections, Headers, Limits
+from tidemill.serving.worker.calls import Call, Limits
+from tidemill.serving.worker.http import Request, Response
+from tidemill.serving.worker.http2 import Connections
+from tidemill.serving.worker.reply import Reply
+from tidemill.serving.worker.trace import HEADER
+from tidemill.serving.worker.tracing import Traces
 
 logger = logging.getLogger(__name__)
-Method = Callable[[bytes, "Context"], Awaitable[bytes]]
+Method = Callable[[Request], Response | Reply]
+Trailers = tuple[tuple[bytes, bytes], ...]
+_INVALID, _LATE, _NOT_FOUND, _EXHAUSTED, _UNIMPLEMENTED = 3, 4, 5, 8, 12
+_INTERNAL, _UNAVAILABLE = 13, 14
+_CODES = {
+    400: _INVALID,
+    404: _NOT_FOUND,
+    413: _EXHAUSTED,
+    429: _EXHAUSTED,
+    503: _UNAVAILABLE,
+    504: _LATE,
+}
+"""Statuses of HTTP as gRPC has them."""
 _UNITS = {b"H": 3600.0, b"M": 60.0, b"S": 1.0, b"m": 1e-3, b"u": 1e-6, b"n": 1e-9}
-_RESERVED = frozenset({b"te", b"content-type", b"user-agent", b"grpc-timeout", b"grpc-encoding"})
-_REMEMBERED = 1000
-
-
-class Context:
-    """What a method may ask of its call and say beside its answer."""
-
-    def __init__(self, call: Call, clock: Clock) -> None:
-        self._headers = call.headers
-        self._clock = clock
-        self._deadline = _deadline(call)
-        self.trailers: tuple[tuple[str, str], ...] = ()
-
-    def invocation_metadata(self) -> tuple[tuple[str, str | bytes], ...]:
-        """Return the caller's metadata."""
-        return _metadata(self._headers)
-
-    def time_remaining(self) -> float | None:
-        """Return the seconds until the caller gives up, where it has said when."""
-        if self._deadline is None:
-            return None
-        return max(self._deadline - self._clock.monotonic(), 0.0)
-
-    def set_trailing_metadata(self, trailers: tuple[tuple[str, str], ...]) -> None:
-        """Send metadata after the answer."""
-        self.trailers = trailers
-
-    async def abort(self, code: grpc.StatusCode, details: str) -> NoReturn:
-        """End the call with an error.
-
-        Raises:
-            Aborted: Always.
-        """
-        raise Aborted(code, details)
-
-
-class Aborted(Exception):
-    """A call has no answer but a status.
-
-    Args:
-        code: The status.
-        details: Why.
-    """
-
-    def __init__(self, code: grpc.StatusCode, details: str) -> None:
-        super().__init__(code, details)
-        self.code = code
-        self.details = details
 
 
 class GrpcServer:
     """Answers calls.
 
     Args:
-        handlers: Know the methods; each takes bytes and returns bytes.
+        methods: By path.
         clock: Tells durations.
         limits: What one connection may take.
+        traces: Where requests' traces go, if anywhere.
+        traced: The paths whose calls are traced.
     """
 
     def __init__(
-        self, handlers: tuple[grpc.GenericRpcHandler, ...], clock: Clock, limits: Limits
+        self,
+        methods: Mapping[str, Method],
+        clock: Clock,
+        limits: Limits,
+        traces: Traces | None = None,
+        traced: frozenset[str] = frozenset(),
     ) -> None:
-        self._handlers = handlers
+        self._methods = methods
         self._clock = clock
         self._limits = limits
-        self._methods: dict[bytes, Method] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._traces = traces
+        self._traced = traced
         self._server: asyncio.Server | None = None
         self.connections = Connections(self._answer, clock, limits)
 
@@ -108,139 +83,115 @@ class GrpcServer:
         await self.connections.drain(seconds)
 
     def _answer(self, call: Call) -> None:
-        headers = call.headers
-        if headers.get(b":method") != b"POST" or not headers.get(b"content-type", b"").startswith(
+        head = call.head
+        if head.method != "POST" or not head.headers.get(b"content-type", b"").startswith(
             b"application/grpc"
         ):
             call.answer(_UNSUPPORTED, b"", b"")
             return
-        task = asyncio.get_running_loop().create_task(self._run(call))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _run(self, call: Call) -> None:
-        context = Context(call, self._clock)
         try:
-            method = self._method(call.headers.get(b":path", b""))
-            data = await method(_message(call, self._limits.message), context)
-            tail = _OK if not context.trailers else _OK + _literals(context.trailers)
-        except Aborted as aborted:
-            _refuse(call, aborted.code, aborted.details, context.trailers)
+            method = self._methods.get(head.path)
+            if method is None:
+                raise _Refused(_UNIMPLEMENTED, f"There is no method {head.path[:200]!r}.")
+            request = Request(head, _message(call, self._limits.message), call.arrived)
+        except _Refused as refused:
+            _refuse(call, refused.code, refused.details)
+            return
+        if self._traces is not None and head.path in self._traced:
+            self._traces.begin(request)
+        try:
+            answer = method(request)
+            if isinstance(answer, Reply):
+                answer.take(partial(self._finish, call, request))
+            else:
+                self._finish(call, request, answer)
         except Exception:
-            logger.exception("%r failed", call.headers.get(b":path"))
+            logger.exception("%s failed", head.path)
             # Trailers that cannot be written are what may have failed.
-            _refuse(call, grpc.StatusCode.INTERNAL, "The server failed; its log says why.", ())
-        else:
-            head = b"\0" + len(data).to_bytes(4, "big")
-            call.answer(_HEAD, head + data, tail)
+            _refuse(call, _INTERNAL, "The server failed; its log says why.")
 
-    def _method(self, path: bytes) -> Method:
-        method = self._methods.get(path)
-        if method is not None:
-            return method
-        details = _Details(path.decode("latin-1"))
-        found = [h for each in self._handlers if (h := each.service(details)) is not None]
-        if not found:
-            raise Aborted(
-                grpc.StatusCode.UNIMPLEMENTED, f"There is no method {details.method[:200]!r}."
-            )
-        answering: Method = found[0].unary_unary
-        if len(self._methods) < _REMEMBERED:
-            self._methods[path] = answering
-        return answering
+    def _finish(self, call: Call, request: Request, response: Response) -> None:
+        trailers: Trailers = ()
+        if self._traces is not None and request.trace is not None:
+            self._traces.end(request, response.status, self._clock.monotonic())
+            trailers = ((HEADER, request.trace.header),)
+        if response.status != 200:
+            code = _CODES.get(response.status, _INTERNAL)
+            _refuse(call, code, msgspec.json.decode(response.body)["error"], trailers)
+            return
+        data = response.body
+        tail = _OK + _literals(trailers) if trailers else _OK
+        call.answer(_HEAD, b"\0%b%b" % (len(data).to_bytes(4, "big"), data), tail)
 
 
-class _Details(msgspec.Struct, frozen=True):
-    """What a handler is asked with."""
+class _Refused(Exception):
+    """A call has no answer but a status."""
 
-    method: str
-    invocation_metadata: tuple[tuple[str, str], ...] = ()
+    def __init__(self, code: int, details: str) -> None:
+        super().__init__(code, details)
+        self.code = code
+        self.details = details
+
+
+def timeout_of(headers: Mapping[bytes, bytes]) -> float | None:
+    """Return how long the caller waits, in seconds, where it says so.
+
+    Example:
+        >>> timeout_of({b"grpc-timeout": b"250m"})
+        0.25
+    """
+    timeout = headers.get(b"grpc-timeout")
+    if timeout is None:
+        return None
+    number, unit = timeout[:-1], _UNITS.get(timeout[-1:])
+    if unit is None or not number.isdigit() or len(number) > 8:
+        return None
+    return int(number) * unit
 
 
 def _message(call: Call, largest: int) -> bytes:
     """Return a call's one message, unpacked.
 
     Raises:
-        Aborted: It is not whole, is too large, or is packed in an unknown way.
+        _Refused: It is not whole, is too large, or is packed in an unknown way.
     """
     body = call.body
     if len(body) > largest + 5:
-        raise Aborted(
-            grpc.StatusCode.RESOURCE_EXHAUSTED, f"The message is larger than {largest:,} bytes."
-        )
+        raise _Refused(_EXHAUSTED, f"The message is larger than {largest:,} bytes.")
     if len(body) < 5 or int.from_bytes(body[1:5], "big") != len(body) - 5 or body[0] > 1:
-        raise Aborted(
-            grpc.StatusCode.INVALID_ARGUMENT, "The call does not hold exactly one whole message."
-        )
-    message = bytes(memoryview(body)[5:])
-    return _unpacked(call.headers, message, largest) if body[0] else message
+        raise _Refused(_INVALID, "The call does not hold exactly one whole message.")
+    message = bytes(body[5:])
+    return _unpacked(call.head.headers, message, largest) if body[0] else message
 
 
-def _unpacked(headers: Headers, message: bytes, largest: int) -> bytes:
+def _unpacked(headers: Mapping[bytes, bytes], message: bytes, largest: int) -> bytes:
     encoding = headers.get(b"grpc-encoding", b"identity").decode("latin-1")
     if encoding not in ("gzip", "deflate"):
-        raise Aborted(
-            grpc.StatusCode.UNIMPLEMENTED,
+        raise _Refused(
+            _UNIMPLEMENTED,
             f"The encoding {encoding!r} is not known. Expected gzip, deflate or identity.",
         )
     unpacker = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
     try:
         found = unpacker.decompress(message, largest + 1)
     except zlib.error as error:
-        raise Aborted(
-            grpc.StatusCode.INVALID_ARGUMENT, f"The message is no valid {encoding}: {error}."
-        ) from error
+        raise _Refused(_INVALID, f"The message is no valid {encoding}: {error}.") from error
     if len(found) > largest:
-        raise Aborted(
-            grpc.StatusCode.RESOURCE_EXHAUSTED,
-            f"The unpacked message is larger than {largest:,} bytes.",
-        )
+        raise _Refused(_EXHAUSTED, f"The unpacked message is larger than {largest:,} bytes.")
     if not unpacker.eof:
-        raise Aborted(grpc.StatusCode.INVALID_ARGUMENT, f"The {encoding} message ends too early.")
+        raise _Refused(_INVALID, f"The {encoding} message ends too early.")
     return found
 
 
-def _deadline(call: Call) -> float | None:
-    timeout = call.headers.get(b"grpc-timeout")
-    if timeout is None:
-        return None
-    number, unit = timeout[:-1], _UNITS.get(timeout[-1:])
-    if unit is None or not number.isdigit() or len(number) > 8:
-        return None
-    return call.arrived + int(number) * unit
-
-
-def _metadata(headers: Headers) -> tuple[tuple[str, str | bytes], ...]:
-    return tuple(
-        (name.decode("latin-1"), _value(name, value))
-        for name, value in headers.items()
-        if not name.startswith(b":") and name not in _RESERVED
-    )
-
-
-def _value(name: bytes, value: bytes) -> str | bytes:
-    if not name.endswith(b"-bin"):
-        return value.decode("latin-1")
-    try:
-        return base64.b64decode(value + b"=" * (-len(value) % 4))
-    except ValueError:
-        return value
-
-
-def _refuse(
-    call: Call, code: grpc.StatusCode, details: str, trailers: tuple[tuple[str, str], ...]
-) -> None:
-    number, _ = code.value
-    said = (("grpc-status", str(number)), ("grpc-message", quote(details, safe=_PLAIN)))
+def _refuse(call: Call, code: int, details: str, trailers: Trailers = ()) -> None:
+    told = quote(details, safe=_PLAIN).encode()
+    said = ((b"grpc-status", b"%d" % code), (b"grpc-message", told))
     call.answer(_HEAD, b"", _literals((*said, *trailers)))
 
 
-def _literals(pairs: tuple[tuple[str, str], ...]) -> bytes:
+def _literals(pairs: Trailers) -> bytes:
     """Return headers in HPACK, without the table and without Huffman's code."""
-    return b"".join(
-        b"\0" + _text(name.encode("latin-1")) + _text(value.encode("latin-1", "replace"))
-        for name, value in pairs
-    )
+    return b"".join(b"\0" + _text(name) + _text(value) for name, value in pairs)
 
 
 def _text(text: bytes) -> bytes:
@@ -258,6 +209,6 @@ def _text(text: bytes) -> bytes:
 
 
 _PLAIN = " !\"#$&'()*+,-./:;<=>?@[\\]^_`{|}~"
-_HEAD = b"\x88" + _literals((("content-type", "application/grpc"),))
-_OK = _literals((("grpc-status", "0"),))
-_UNSUPPORTED = _literals(((":status", "415"),))
+_HEAD = b"\x88" + _literals(((b"content-type", b"application/grpc"),))
+_OK = _literals(((b"grpc-status", b"0"),))
+_UNSUPPORTED = _literals(((b":status", b"415"),))

@@ -15,74 +15,51 @@ import struct
 from collections.abc import Callable
 
 import hpack
-import msgspec
 
 from tidemill.core.clock import Clock
+from tidemill.serving.worker.calls import Call, Limits
+from tidemill.serving.worker.frames import (
+    ACK,
+    AWAY,
+    CALM,
+    COMPRESSION,
+    CONTINUATION,
+    DATA,
+    END_HEADERS,
+    END_STREAM,
+    FLOW,
+    FRAME,
+    HEADERS,
+    MOST_WINDOW,
+    NO_ERROR,
+    PING,
+    PRIORITISED,
+    PRIORITY,
+    PROTOCOL,
+    PUSH,
+    REFUSED,
+    RESET,
+    SETTINGS,
+    SIZE,
+    WINDOW,
+    Broken,
+    code_bytes,
+    frame,
+    unpadded,
+)
+from tidemill.serving.worker.http import Head
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-Headers = dict[bytes, bytes]
-_DATA, _HEADERS, _PRIORITY, _RESET, _SETTINGS = 0, 1, 2, 3, 4
-_PUSH, _PING, _AWAY, _WINDOW, _CONTINUATION = 5, 6, 7, 8, 9
-_END_STREAM, _ACK, _END_HEADERS, _PADDED, _PRIORITISED = 0x1, 0x1, 0x4, 0x8, 0x20
-_NO_ERROR, _PROTOCOL, _FLOW, _SIZE, _REFUSED, _CALM = 0, 1, 3, 6, 7, 11
-_COMPRESSION = 9
-_FRAME = struct.Struct(">BHBBI")
 _SETTING = struct.Struct(">HI")
-_MOST_WINDOW = (1 << 31) - 1
 _LARGEST_FRAME = 1 << 18
 _LEAST_FRAME = 1 << 14
 _HEAD_BYTES = 32 << 10
 _UNREAD = 1000
 """Who asks so often, and reads no answer, wants to fill our memory."""
+_HEADS = 100
+"""So many heads of one client are known at most."""
 _RESETS = 1000
 """So many more calls that were given up than were answered are an attack."""
-
-
-class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """What one connection may take.
-
-    Attributes:
-        message: The largest message in bytes.
-        calls: How many may be open at once on it.
-        head_seconds: How long its beginning may take.
-        call_seconds: How long a call may take to arrive.
-        write_seconds: How long a client may leave its answers unread.
-        connections: How many may be open at once.
-    """
-
-    message: int
-    calls: int = 256
-    head_seconds: float = 10.0
-    call_seconds: float = 60.0
-    write_seconds: float = 60.0
-    connections: int = 4096
-
-
-class Call:
-    """One call, whole once it is handed over.
-
-    Attributes:
-        headers: By name; of a repeated one, the last.
-        body: All data that came.
-        arrived: When it was whole, in seconds of the monotonic clock.
-    """
-
-    __slots__ = ("_connection", "arrived", "body", "data", "headers", "number", "window")
-
-    def __init__(
-        self, connection: Connection, number: int, headers: Headers, now: float, window: int
-    ) -> None:
-        self._connection = connection
-        self.number = number
-        self.headers = headers
-        self.arrived = now
-        self.body = bytearray()
-        self.data: memoryview | None = None
-        self.window = window
-
-    def answer(self, head: bytes, data: bytes, tail: bytes) -> None:
-        """Answer it: headers, data and trailers, both as HPACK without a table."""
-        self._connection.answer(self, head, data, tail)
 
 
 Answer = Callable[[Call], None]
@@ -134,7 +111,7 @@ class Connection(asyncio.Protocol):
         self._buffer = b""
         self._begun = False
         self._decoder = hpack.Decoder(max_header_list_size=_HEAD_BYTES)
-        self._known: dict[bytes, Headers] = {}
+        self._known: dict[bytes, Head] = {}
         self._calls: dict[int, Call] = {}
         self._answering: dict[int, Call] = {}
         self._blocked: dict[int, Call] = {}
@@ -161,13 +138,13 @@ class Connection(asyncio.Protocol):
         self._shared.open.add(self)
         settings = {
             0x3: self._limits.calls,
-            0x4: min(self._limits.message + 1024, _MOST_WINDOW),
+            0x4: min(self._limits.message + 1024, MOST_WINDOW),
             0x5: _LARGEST_FRAME,
             0x6: _HEAD_BYTES,
         }
         payload = b"".join(_SETTING.pack(*setting) for setting in settings.items())
         grown = (2 * self._limits.message).to_bytes(4, "big")
-        self._transport.write(_frame(_SETTINGS, 0, 0, payload) + _frame(_WINDOW, 0, 0, grown))
+        self._transport.write(frame(SETTINGS, 0, 0, payload) + frame(WINDOW, 0, 0, grown))
 
     def connection_lost(self, error: Exception | None) -> None:
         self._ended = True
@@ -191,7 +168,7 @@ class Connection(asyncio.Protocol):
             at = len(PREFACE)
         try:
             at = self._read(data, at)
-        except _Broken as broken:
+        except Broken as broken:
             self._fail(broken.code)
             return
         self._buffer = data[at:]
@@ -216,13 +193,13 @@ class Connection(asyncio.Protocol):
             return
         for call in [c for c in self._calls.values() if now - c.arrived > limits.call_seconds]:
             del self._calls[call.number]
-            self._transport.write(_frame(_RESET, 0, call.number, _code(_CALM)))
+            self._transport.write(frame(RESET, 0, call.number, code_bytes(CALM)))
 
     def go_away(self) -> None:
         """Take no more calls, and close when the last is answered."""
         self._leaving = True
         last = self._last.to_bytes(4, "big")
-        self._transport.write(_frame(_AWAY, 0, 0, last + _code(_NO_ERROR)))
+        self._transport.write(frame(AWAY, 0, 0, last + code_bytes(NO_ERROR)))
         self._close_when_idle()
 
     def abort(self) -> None:
@@ -235,21 +212,16 @@ class Connection(asyncio.Protocol):
         number = call.number
         if self._ended or self._answering.pop(number, None) is None:
             return
-        opened = _frame(_HEADERS, _END_HEADERS | (0 if tail else _END_STREAM), number, head)
+        opened = frame(HEADERS, END_HEADERS | (0 if tail else END_STREAM), number, head)
         if not tail:
             self._transport.write(opened)
         else:
-            closed = _frame(_HEADERS, _END_HEADERS | _END_STREAM, number, tail)
+            closed = frame(HEADERS, END_HEADERS | END_STREAM, number, tail)
             size = len(data)
             if size <= self._frame and size <= call.window and size <= self._window:
                 self._window -= size
-                self._transport.write(
-                    b"".join(
-                        (opened, _frame(_DATA, 0, number, data), closed)
-                        if data
-                        else (opened, closed)
-                    )
-                )
+                content = frame(DATA, 0, number, data) if data else b""
+                self._transport.write(b"%b%b%b" % (opened, content, closed))
             else:
                 self._transport.write(opened)
                 call.data = memoryview(data)
@@ -265,20 +237,20 @@ class Connection(asyncio.Protocol):
     def _read(self, data: bytes, at: int) -> int:
         size = len(data)
         while size - at >= 9:
-            high, low, kind, flags, number = _FRAME.unpack_from(data, at)
+            high, low, kind, flags, number = FRAME.unpack_from(data, at)
             length = high << 16 | low
             if length > _LARGEST_FRAME:
-                raise _Broken(_SIZE)
+                raise Broken(SIZE)
             end = at + 9 + length
             if end > size:
                 break
             payload = data[at + 9 : end]
             at = end
-            if self._block is not None and kind != _CONTINUATION:
-                raise _Broken(_PROTOCOL)
+            if self._block is not None and kind != CONTINUATION:
+                raise Broken(PROTOCOL)
             handle = _HANDLERS.get(kind)
             if handle is not None:  # Unknown kinds are passed over, as the standard says.
-                handle(self, flags, number & _MOST_WINDOW, payload)
+                handle(self, flags, number & MOST_WINDOW, payload)
             if self._ended:
                 break
         return at
@@ -288,62 +260,65 @@ class Connection(asyncio.Protocol):
         call = self._calls.get(number)
         if call is None:
             if number > self._last or number == 0:
-                raise _Broken(_PROTOCOL)
+                raise Broken(PROTOCOL)
             return  # Of a call that was given up.
-        part = _unpadded(flags, payload)
+        part = unpadded(flags, payload)
         if len(call.body) + len(part) > self._limits.message + 5:
             # Handed over as it is: it is refused before anyone reads it.
-            flags |= _END_STREAM
-        call.body += part
-        if flags & _END_STREAM:
+            flags |= END_STREAM
+        if call.body:
+            call.body += part
+        else:
+            call.body = part if flags & END_STREAM else bytearray(part)
+        if flags & END_STREAM:
             self._whole(call)
 
     def _on_headers(self, flags: int, number: int, payload: bytes) -> None:
         if number in self._calls:
             # Trailers of a request: gRPC has none, but they end it.
-            if not flags & _END_STREAM:
-                raise _Broken(_PROTOCOL)
+            if not flags & END_STREAM:
+                raise Broken(PROTOCOL)
         elif number % 2 == 0 or number <= self._last:
-            raise _Broken(_PROTOCOL)
-        block = _unpadded(flags, payload)
-        if flags & _PRIORITISED:
+            raise Broken(PROTOCOL)
+        block = unpadded(flags, payload)
+        if flags & PRIORITISED:
             block = block[5:]
-        if flags & _END_HEADERS:
+        if flags & END_HEADERS:
             self._open(flags, number, block)
         else:
             self._block = (flags, number, block)
 
     def _on_continuation(self, flags: int, number: int, payload: bytes) -> None:
         if self._block is None or self._block[1] != number:
-            raise _Broken(_PROTOCOL)
+            raise Broken(PROTOCOL)
         first, _, block = self._block
         block += payload
         if len(block) > _HEAD_BYTES:
-            raise _Broken(_CALM)
+            raise Broken(CALM)
         self._block = (first, number, block)
-        if flags & _END_HEADERS:
+        if flags & END_HEADERS:
             self._block = None
             self._open(first, number, block)
 
     def _on_reset(self, flags: int, number: int, payload: bytes) -> None:
         if number == 0 or number > self._last or len(payload) != 4:
-            raise _Broken(_PROTOCOL)
+            raise Broken(PROTOCOL)
         self._calls.pop(number, None)
         self._answering.pop(number, None)
         self._blocked.pop(number, None)
         self._given_up += 1
         if self._given_up > _RESETS:
-            raise _Broken(_CALM)
+            raise Broken(CALM)
 
     def _on_settings(self, flags: int, number: int, payload: bytes) -> None:
         if number != 0 or len(payload) % 6:
-            raise _Broken(_PROTOCOL)
-        if flags & _ACK:
+            raise Broken(PROTOCOL)
+        if flags & ACK:
             return
         for key, value in _SETTING.iter_unpack(payload):
             if key == 0x4:
-                if value > _MOST_WINDOW:
-                    raise _Broken(_FLOW)
+                if value > MOST_WINDOW:
+                    raise Broken(FLOW)
                 for call in (*self._calls.values(), *self._answering.values()):
                     call.window += value - self._call_window
                 for call in self._blocked.values():
@@ -351,16 +326,16 @@ class Connection(asyncio.Protocol):
                 self._call_window = value
             elif key == 0x5:
                 if not _LEAST_FRAME <= value < 1 << 24:
-                    raise _Broken(_PROTOCOL)
+                    raise Broken(PROTOCOL)
                 self._frame = value
-        self._answer_control(_frame(_SETTINGS, _ACK, 0, b""))
+        self._answer_control(frame(SETTINGS, ACK, 0, b""))
         self._send_blocked()
 
     def _on_ping(self, flags: int, number: int, payload: bytes) -> None:
         if number != 0 or len(payload) != 8:
-            raise _Broken(_PROTOCOL)
-        if not flags & _ACK:
-            self._answer_control(_frame(_PING, _ACK, 0, payload))
+            raise Broken(PROTOCOL)
+        if not flags & ACK:
+            self._answer_control(frame(PING, ACK, 0, payload))
 
     def _on_away(self, flags: int, number: int, payload: bytes) -> None:
         self._leaving = True
@@ -368,12 +343,12 @@ class Connection(asyncio.Protocol):
 
     def _on_window(self, flags: int, number: int, payload: bytes) -> None:
         if len(payload) != 4:
-            raise _Broken(_SIZE)
-        grown = int.from_bytes(payload, "big") & _MOST_WINDOW
+            raise Broken(SIZE)
+        grown = int.from_bytes(payload, "big") & MOST_WINDOW
         if number == 0:
             self._window += grown
-            if grown == 0 or self._window > _MOST_WINDOW:
-                raise _Broken(_FLOW)
+            if grown == 0 or self._window > MOST_WINDOW:
+                raise Broken(FLOW)
         else:
             for some in (self._blocked, self._answering, self._calls):
                 if number in some:
@@ -385,36 +360,38 @@ class Connection(asyncio.Protocol):
         """Pass over priorities, which only advise."""
 
     def _on_push(self, flags: int, number: int, payload: bytes) -> None:
-        raise _Broken(_PROTOCOL)
+        raise Broken(PROTOCOL)
 
     # Calls.
 
     def _open(self, flags: int, number: int, block: bytes) -> None:
-        headers = self._known.get(block)
-        if headers is None:
-            headers = self._decode(block)
+        head = self._known.get(block)
+        if head is None:
+            head = self._decode(block)
         call = self._calls.get(number)
         if call is None:
             self._last = number
             if self._leaving or len(self._calls) + len(self._answering) >= self._limits.calls:
-                self._transport.write(_frame(_RESET, 0, number, _code(_REFUSED)))
+                self._transport.write(frame(RESET, 0, number, code_bytes(REFUSED)))
                 return
             now = self._shared.clock.monotonic()
-            call = self._calls[number] = Call(self, number, headers, now, self._call_window)
-        if flags & _END_STREAM:
+            call = self._calls[number] = Call(self.answer, number, head, now, self._call_window)
+        if flags & END_STREAM:
             self._whole(call)
 
-    def _decode(self, block: bytes) -> Headers:
+    def _decode(self, block: bytes) -> Head:
         """Decode headers; a block that names only what stands in the table is remembered."""
         try:
             found = dict(self._decoder.decode(block, raw=True))
         except (hpack.HPACKError, IndexError) as error:
-            raise _Broken(_COMPRESSION) from error
-        if min(block, default=0) >= 0x80:
-            self._known[block] = found
+            raise Broken(COMPRESSION) from error
+        method, path = found.get(b":method", b""), found.get(b":path", b"")
+        head = Head(method.decode("latin-1"), path.decode("latin-1"), headers=found)
+        if min(block, default=0) >= 0x80 and len(self._known) < _HEADS:
+            self._known[block] = head
         else:
             self._known.clear()  # The table may have changed.
-        return found
+        return head
 
     def _whole(self, call: Call) -> None:
         del self._calls[call.number]
@@ -429,7 +406,7 @@ class Connection(asyncio.Protocol):
             data = call.data
             assert data is not None
             while data and (size := min(len(data), self._frame, call.window, self._window)) > 0:
-                self._transport.write(_frame(_DATA, 0, number, bytes(data[:size])))
+                self._transport.write(frame(DATA, 0, number, bytes(data[:size])))
                 call.window -= size
                 self._window -= size
                 data = data[size:]
@@ -446,7 +423,7 @@ class Connection(asyncio.Protocol):
         self._uncredited += size
         if self._uncredited > self._limits.message // 2 and self._held() <= self._limits.message:
             grown = self._uncredited.to_bytes(4, "big")
-            self._transport.write(_frame(_WINDOW, 0, 0, grown))
+            self._transport.write(frame(WINDOW, 0, 0, grown))
             self._uncredited = 0
 
     def _held(self) -> int:
@@ -459,7 +436,7 @@ class Connection(asyncio.Protocol):
         if self._unread_since is not None:
             self._unread += 1
             if self._unread > _UNREAD:
-                raise _Broken(_CALM)
+                raise Broken(CALM)
         self._transport.write(frame)
 
     def _close_when_idle(self) -> None:
@@ -469,44 +446,19 @@ class Connection(asyncio.Protocol):
     def _fail(self, code: int) -> None:
         self._ended = True
         last = self._last.to_bytes(4, "big")
-        self._transport.write(_frame(_AWAY, 0, 0, last + _code(code)))
+        self._transport.write(frame(AWAY, 0, 0, last + code_bytes(code)))
         self._transport.close()
 
 
-class _Broken(Exception):
-    """The client does not keep to the protocol."""
-
-    def __init__(self, code: int) -> None:
-        super().__init__(code)
-        self.code = code
-
-
 _HANDLERS: dict[int, Callable[[Connection, int, int, bytes], None]] = {
-    _DATA: Connection._on_data,
-    _HEADERS: Connection._on_headers,
-    _PRIORITY: Connection._on_nothing,
-    _RESET: Connection._on_reset,
-    _SETTINGS: Connection._on_settings,
-    _PUSH: Connection._on_push,
-    _PING: Connection._on_ping,
-    _AWAY: Connection._on_away,
-    _WINDOW: Connection._on_window,
-    _CONTINUATION: Connection._on_continuation,
+    DATA: Connection._on_data,
+    HEADERS: Connection._on_headers,
+    PRIORITY: Connection._on_nothing,
+    RESET: Connection._on_reset,
+    SETTINGS: Connection._on_settings,
+    PUSH: Connection._on_push,
+    PING: Connection._on_ping,
+    AWAY: Connection._on_away,
+    WINDOW: Connection._on_window,
+    CONTINUATION: Connection._on_continuation,
 }
-
-
-def _frame(kind: int, flags: int, number: int, payload: bytes) -> bytes:
-    size = len(payload)
-    return _FRAME.pack(size >> 16, size & 0xFFFF, kind, flags, number) + payload
-
-
-def _code(code: int) -> bytes:
-    return code.to_bytes(4, "big")
-
-
-def _unpadded(flags: int, payload: bytes) -> bytes:
-    if not flags & _PADDED:
-        return payload
-    if not payload or payload[0] >= len(payload):
-        raise _Broken(_PROTOCOL)
-    return payload[1 : len(payload) - payload[0]]

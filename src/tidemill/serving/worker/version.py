@@ -23,6 +23,7 @@ from tidemill.models.session import OnnxModel, Prediction
 from tidemill.serving.routes import RouteTarget
 from tidemill.serving.worker.outputs import Frame, outputs_of
 from tidemill.serving.worker.rows import FEW_ROWS, Inputs, Rows, together
+from tidemill.serving.worker.wire import Wire
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -63,6 +64,7 @@ class Version:
         self.signature = manifest.signature
         self.outputs = outputs_of(manifest.signature)
         self.frame = Frame(self.outputs, target.version)
+        self.wire = Wire(self.outputs, target.version)
         self.inputs = Inputs(manifest.signature, manifest.contract, encoder, together=together)
         self._positive_first = self.signature.positive_index == 0
 

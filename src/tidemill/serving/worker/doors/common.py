@@ -50,7 +50,6 @@ class Reception:
         version: str | None = None,
         named: str | None = None,
         deadline: float = math.inf,
-        patience: float | None = None,
     ) -> Ask:
         """Return what the plane is asked, by the headers and by what a door has read.
 
@@ -61,7 +60,6 @@ class Reception:
             version: The version asked for outside the headers.
             named: The caller's name for the request outside the headers.
             deadline: When the caller gives up by what it said in the content.
-            patience: How long it waits by what it said instead of the headers.
 
         Raises:
             HttpError: A header cannot be read.
@@ -77,7 +75,7 @@ class Reception:
             named or sender.request_id or trace,
             self.time(request),
             arrived,
-            min(deadline, arrived + (sender.seconds if patience is None else patience)),
+            min(deadline, arrived + sender.seconds),
             trace,
             recorded,
         )

@@ -73,7 +73,7 @@ class Inference:
         if asked.outputs or asked.parameters:
             return _rendered(asked, self._name, answer)
         version, ids = answer.version, answer.ids
-        data = [_data(output, answer) for output in version.outputs]
+        data = [_flat_values(output, answer) for output in version.outputs]
         name = _ENCODER.encode(self._name)
         return Response(200, version.frame.filled(name, len(ids), data, ids, asked.id))
 
@@ -93,10 +93,10 @@ def _rendered(asked: InferRequest | FloatsRequest, name: str, answer: Answer) ->
             binary = bool((wanted[output.name].parameters or {}).get("binary_data", binary))
         written = OutputTensor(output.name, output.datatype, [len(answer.ids), *output.shape[1:]])
         if binary:
-            tail.append(write_binary(output_values(output, answer), output.datatype))
+            tail.append(binary_values(output, answer))
             written.parameters = {"binary_data_size": len(tail[-1])}
         else:
-            written.data = _data(output, answer)
+            written.data = _flat_values(output, answer)
         outputs.append(written)
     body = _ENCODER.encode(
         InferResponse(
@@ -129,6 +129,14 @@ def _flat(rows: Values) -> Any:
     return rows[0] if len(rows) == 1 else [value for row in rows for value in row]
 
 
-def _data(output: Output, answer: Answer) -> Any:
+def binary_values(output: Output, answer: Answer) -> bytes:
+    """Return an output's values as they stand in the binary part."""
+    values = output_values(output, answer)
+    if output.width and values.__class__ is list:
+        values = _flat(values)
+    return write_binary(values, output.datatype)
+
+
+def _flat_values(output: Output, answer: Answer) -> Any:
     values = output_values(output, answer)
     return _flat(values) if output.width else listed(values)

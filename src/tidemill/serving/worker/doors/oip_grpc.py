@@ -7,15 +7,14 @@ References:
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable
-from typing import Any, NoReturn
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
-import grpc
 import msgspec
 from google.protobuf.message import DecodeError
 
 import tidemill
-from tidemill.core.clock import Clock
 from tidemill.core.errors import nearest
 from tidemill.models.errors import InvalidInput
 from tidemill.models.inputs import Values
@@ -29,7 +28,7 @@ from tidemill.serving.worker.doors.oip import (
     deadline_of,
     index_of,
 )
-from tidemill.serving.worker.doors.oip_answers import output_values
+from tidemill.serving.worker.doors.oip_answers import binary_values
 from tidemill.serving.worker.doors.oip_messages import HEALTH, SERVICE, build, build_health
 from tidemill.serving.worker.doors.oip_requests import check_outputs
 from tidemill.serving.worker.doors.tensors import (
@@ -39,15 +38,14 @@ from tidemill.serving.worker.doors.tensors import (
     declared,
     read_binary,
     rows_of,
-    write_binary,
 )
-from tidemill.serving.worker.http import Head, HttpError, Request, Response
-from tidemill.serving.worker.outputs import Output
+from tidemill.serving.worker.grpc_server import Method, timeout_of
+from tidemill.serving.worker.http import HttpError, Request, Response, error_response
 from tidemill.serving.worker.plane import Plane
+from tidemill.serving.worker.reply import Reply
 from tidemill.serving.worker.rows import Rows
-from tidemill.serving.worker.trace import HEADER
-from tidemill.serving.worker.tracing import Traces
 from tidemill.serving.worker.version import Version
+from tidemill.serving.worker.wire import field_head
 
 _CONTENTS = {
     "BOOL": "bool_contents",
@@ -63,16 +61,13 @@ _CONTENTS = {
     "FP64": "fp64_contents",
     "BYTES": "bytes_contents",
 }
-_CODES = {
-    400: grpc.StatusCode.INVALID_ARGUMENT,
-    404: grpc.StatusCode.NOT_FOUND,
-    413: grpc.StatusCode.RESOURCE_EXHAUSTED,
-    429: grpc.StatusCode.RESOURCE_EXHAUSTED,
-    503: grpc.StatusCode.UNAVAILABLE,
-    504: grpc.StatusCode.DEADLINE_EXCEEDED,
-}
-Handler = Callable[[Any, Any], Awaitable[Any]]
-_PATH = f"/{SERVICE}/ModelInfer"
+Handler = Callable[[Any], Any]
+INFER = f"/{SERVICE}/ModelInfer"
+_FORMS = 1000
+_RAW = 7
+"""The field of values in binary."""
+_FORM_BYTES = 1 << 16
+"""What stands before the values in a larger message is not worth remembering."""
 
 
 class GrpcInference:
@@ -81,36 +76,22 @@ class GrpcInference:
     Args:
         plane: Answers.
         reception: Reads callers off their metadata.
-        clock: Tells the time.
-        traces: Where requests' traces go, if anywhere.
     """
 
-    def __init__(
-        self,
-        plane: Plane,
-        reception: Reception,
-        clock: Clock,
-        traces: Traces | None = None,
-    ) -> None:
-        self._traces = traces
+    def __init__(self, plane: Plane, reception: Reception) -> None:
         self._plane = plane
         self._reception = reception
-        self._clock = clock
         self._messages = build()
         self._health_messages = build_health()
+        self._forms: dict[int, _Form] = {}
 
-    def health(self) -> grpc.GenericRpcHandler:
-        """Return the methods of gRPC's health service.
+    def methods(self) -> dict[str, Method]:
+        """Return the methods of both services by their paths.
 
-        `Watch` is left out: clients that would like it take that for a yes, by its specification.
+        The health service's `Watch` is left out: clients that would like it take that for a yes,
+        by its specification.
         """
-        asked, answer = self._health_messages.values()
-        check = _unary(self._health, asked, answer.SerializeToString)
-        return grpc.method_handlers_generic_handler(f"{HEALTH}.Health", {"Check": check})
-
-    def handlers(self) -> grpc.GenericRpcHandler:
-        """Return the service's methods."""
-        methods: dict[str, Handler] = {
+        handlers: dict[str, Handler] = {
             "ServerLive": self._live,
             "ServerReady": self._ready,
             "ServerMetadata": self._server,
@@ -120,44 +101,41 @@ class GrpcInference:
             "RepositoryModelLoad": self._load,
             "RepositoryModelUnload": self._unload,
         }
+        asked = self._messages
         table = {
-            name: _unary(
-                handler,
-                self._messages[f"{name}Request"],
-                self._messages[f"{name}Response"].SerializeToString,
-            )
-            for name, handler in methods.items()
+            f"/{SERVICE}/{name}": partial(_answered, handler, asked[f"{name}Request"])
+            for name, handler in handlers.items()
         }
-        # Answers are written by `_render`, in bytes already.
-        table["ModelInfer"] = _unary(self._infer, self._messages["ModelInferRequest"], bytes)
-        return grpc.method_handlers_generic_handler(SERVICE, table)
+        check = self._health_messages["HealthCheckRequest"]
+        table[f"/{HEALTH}.Health/Check"] = partial(_answered, self._health, check)
+        return {**table, INFER: self._infer}
 
-    async def _live(self, request: Any, context: Any) -> Any:
+    def _live(self, request: Any) -> Any:
         return self._messages["ServerLiveResponse"](live=True)
 
-    async def _ready(self, request: Any, context: Any) -> Any:
+    def _ready(self, request: Any) -> Any:
         return self._messages["ServerReadyResponse"](ready=self._plane.table.generation >= 0)
 
-    async def _server(self, request: Any, context: Any) -> Any:
+    def _server(self, request: Any) -> Any:
         return self._messages["ServerMetadataResponse"](
             name="tidemill", version=tidemill.__version__, extensions=EXTENSIONS
         )
 
-    async def _model_ready(self, request: Any, context: Any) -> Any:
+    def _model_ready(self, request: Any) -> Any:
         try:
             self._plane.table.endpoint(request.name).asked(request.version or None)
         except HttpError:
             return self._messages["ModelReadyResponse"](ready=False)
         return self._messages["ModelReadyResponse"](ready=True)
 
-    async def _health(self, request: Any, context: Any) -> Any:
+    def _health(self, request: Any) -> Any:
         if request.service not in ("", SERVICE):
             expected = nearest(request.service, [SERVICE])
             raise HttpError(404, f"There is no service {request.service!r}. Expected {expected}.")
         status = 1 if self._plane.table.generation >= 0 else 2
         return self._health_messages["HealthCheckResponse"](status=status)
 
-    async def _model(self, request: Any, context: Any) -> Any:
+    def _model(self, request: Any) -> Any:
         endpoint = self._plane.table.endpoint(request.name)
         found = endpoint.versions[endpoint.asked(request.version or None).version]
         tensor = self._messages["TensorMetadata"]
@@ -174,102 +152,180 @@ class GrpcInference:
             ],
         )
 
-    async def _index(self, request: Any, context: Any) -> Any:
+    def _index(self, request: Any) -> Any:
         index = self._messages["ModelIndex"]
         entries = index_of(self._plane.table, ready=request.ready)
         return self._messages["RepositoryIndexResponse"](models=[index(**e) for e in entries])
 
-    async def _load(self, request: Any, context: Any) -> Any:
+    def _load(self, request: Any) -> Any:
         check_loaded(self._plane.table, request.model_name, sorted(request.parameters))
         return self._messages["RepositoryModelLoadResponse"]()
 
-    async def _unload(self, request: Any, context: Any) -> Any:
+    def _unload(self, request: Any) -> Any:
         self._plane.table.endpoint(request.model_name)
         raise HttpError(400, UNLOAD.format(request.model_name))
 
-    async def _infer(self, request: Any, context: Any) -> bytes:
-        called = _called(context, self._clock.monotonic())
-        if self._traces is None:
-            return await self._answer(request, context, called)
-        self._traces.begin(called)
-        status = 500
+    def _infer(self, request: Request) -> Response | Reply:
         try:
-            answer = await self._answer(request, context, called)
-            status = 200
-        except InvalidInput:
-            status = 400
-            raise
-        except HttpError as error:
-            status = error.status
-            raise
-        finally:
-            self._traces.end(called, status, self._clock.monotonic())
-            if called.trace is not None:
-                told = (HEADER.decode(), called.trace.header.decode())
-                context.set_trailing_metadata((told,))
-        return answer
-
-    async def _answer(self, request: Any, context: Any, called: Request) -> bytes:
+            asked, values = self._read(request.body)
+        except DecodeError as error:
+            return error_response(400, f"The message is no ModelInferRequest: {error}.")
+        except _Unfit as unfit:
+            self._plane.refuse(unfit.endpoint, 400)
+            return error_response(400, str(unfit.why))
         try:
-            values = _values(request)
-            deadline = _deadline(request, called.arrived)
-        except InvalidInput:
-            self._plane.refuse(request.model_name, 400)
-            raise
+            self._meet(request)
+            deadline = _deadline(asked, request.arrived)
         except HttpError as error:
-            self._plane.refuse(request.model_name, error.status)
-            raise
-        response = await self._plane.submit(
-            self._reception.ask(
-                called,
-                request.model_name,
-                _Inference(self._messages, request, values),
-                version=request.model_version,
-                named=request.id,
-                deadline=deadline,
-                patience=context.time_remaining(),
+            self._plane.refuse(asked.model_name, error.status)
+            return error_response(error.status, error.message)
+        try:
+            return self._plane.submit(
+                self._reception.ask(
+                    request,
+                    asked.model_name,
+                    _Inference(asked, values),
+                    version=asked.version,
+                    named=asked.id,
+                    deadline=deadline,
+                )
             )
-        )
-        if response.status != 200:
-            raise HttpError(response.status, msgspec.json.decode(response.body)["error"])
-        return response.body
+        except HttpError as error:
+            return error_response(error.status, error.message)
+
+    def _meet(self, request: Request) -> None:
+        """See who asks; a deadline in gRPC's words counts before one in ours.
+
+        Raises:
+            HttpError: A header cannot be read.
+        """
+        head = request.head
+        if head.sender is None:
+            sender = self._reception.sender(request)
+            seconds = timeout_of(head.headers)
+            if seconds is not None:
+                head.sender = msgspec.structs.replace(sender, seconds=seconds)
+
+    def _read(self, message: bytes) -> tuple[_Asked, list[Values]]:
+        """Return what a message says; one whose like came before is not taken apart again.
+
+        Raises:
+            DecodeError: It is no message.
+            _Unfit: Its values are not what it says of them.
+        """
+        form = self._forms.get(len(message))
+        if form is not None and message.startswith(form.prefix):
+            return form.asked, [read_binary(form.asked.tensors[0], message[len(form.prefix) :])]
+        found = self._messages["ModelInferRequest"].FromString(message)
+        try:
+            values = _values(found)
+        except InvalidInput as error:
+            raise _Unfit(found.model_name, error) from error
+        asked = _asked(found)
+        self._remember(message, found, asked)
+        return asked, values
+
+    def _remember(self, message: bytes, found: Any, asked: _Asked) -> None:
+        """Remember a message with the values of one tensor at its end, up to these."""
+        raw = found.raw_input_contents
+        if len(raw) != 1 or asked.id or not message.endswith(bytes(raw[0])):
+            return
+        prefix = message[: len(message) - len(raw[0])]
+        # Its own field and length stand right before the values, or they are something else.
+        if not prefix.endswith(field_head(_RAW, len(raw[0]))) or len(prefix) > _FORM_BYTES:
+            return
+        if len(self._forms) >= _FORMS:
+            self._forms.clear()
+        self._forms[len(message)] = _Form(prefix, asked)
+
+
+class _Form(msgspec.Struct, frozen=True):
+    """Messages that differ in their values only.
+
+    Attributes:
+        prefix: What stands before the values.
+        asked: What they say.
+    """
+
+    prefix: bytes
+    asked: _Asked
+
+
+class _Unfit(Exception):
+    """The values of a message do not fit it."""
+
+    def __init__(self, endpoint: str, why: InvalidInput) -> None:
+        super().__init__(endpoint, why)
+        self.endpoint = endpoint
+        self.why = why
+
+
+class _Asked(msgspec.Struct, frozen=True, eq=False):
+    """What a request says beside its values.
+
+    Attributes:
+        model_name: The endpoint's name.
+        version: The version asked for.
+        id: The caller's name for the request.
+        parameters: Of the request.
+        tensors: Its inputs.
+        outputs: What is asked for, and how; everything where nothing is.
+    """
+
+    model_name: str
+    version: str
+    id: str
+    parameters: dict[str, Any]
+    tensors: list[Tensor]
+    outputs: list[tuple[str, dict[str, Any]]]
 
 
 class _Inference:
     """The content of a request."""
 
-    __slots__ = ("_messages", "_request", "_values")
+    __slots__ = ("_asked", "_values")
 
-    def __init__(self, messages: dict[str, Any], request: Any, values: list[Values]) -> None:
-        self._messages = messages
-        self._request = request
+    def __init__(self, asked: _Asked, values: list[Values]) -> None:
+        self._asked = asked
         self._values = values
 
     def rows(self, version: Version) -> Rows:
-        return _rows(self._request, self._values, version)
+        """Return the rows for the version that answers."""
+        asked = self._asked
+        if asked.outputs:
+            check_outputs(asked.outputs, version.outputs)
+        return rows_of(asked.tensors, self._values, version.inputs)
 
     def render(self, answer: Answer) -> Response:
-        request = self._request
-        wanted = {o.name for o in request.outputs}
-        outputs = [o for o in answer.version.outputs if not wanted or o.name in wanted]
-        message = self._messages["ModelInferResponse"](
-            model_name=request.model_name,
-            model_version=str(answer.version.number),
-            id=request.id,
-            outputs=[self._described(o, answer) for o in outputs],
-            raw_output_contents=[
-                write_binary(output_values(o, answer), o.datatype) for o in outputs
-            ],
+        """Return the response, the message in its body."""
+        asked, version = self._asked, answer.version
+        outputs = version.outputs
+        if asked.outputs:
+            wanted = {name for name, _ in asked.outputs}
+            outputs = tuple(o for o in outputs if o.name in wanted)
+        contents = [binary_values(o, answer) for o in outputs]
+        message = version.wire.written(
+            asked.model_name, answer.ids, contents, outputs=outputs, identifier=asked.id
         )
-        message.parameters["prediction_ids"].string_param = ",".join(answer.ids)
-        return Response(200, message.SerializeToString())
+        return Response(200, message)
 
-    def _described(self, output: Output, answer: Answer) -> Any:
-        return self._messages["InferOutputTensor"](
-            name=output.name,
-            datatype=output.datatype,
-            shape=[len(answer.ids), *output.shape[1:]],
-        )
+
+def _asked(request: Any) -> _Asked:
+    return _Asked(
+        request.model_name,
+        request.model_version,
+        request.id,
+        _parameters(request.parameters),
+        _tensors(request),
+        [(o.name, _parameters(o.parameters)) for o in request.outputs],
+    )
+
+
+def _parameters(found: Any) -> dict[str, Any]:
+    return {
+        name: getattr(value, value.WhichOneof("parameter_choice") or "string_param")
+        for name, value in found.items()
+    }
 
 
 def _tensors(request: Any) -> list[Tensor]:
@@ -332,47 +388,17 @@ def _content(tensor: Tensor, contents: Any) -> Values:
         raise InvalidInput(f"Input {tensor.name!r} is no UTF-8: {error}.") from error
 
 
-def _rows(request: Any, values: list[Values], version: Version) -> Rows:
-    if request.outputs:
-        check_outputs(((o.name, o.parameters) for o in request.outputs), version.outputs)
-    return rows_of(_tensors(request), values, version.inputs)
+def _deadline(asked: _Asked, now: float) -> float:
+    return deadline_of(asked.parameters, now) if asked.parameters else math.inf
 
 
-def _called(context: Any, now: float) -> Request:
-    """Return a call's metadata as the headers that they are."""
-    headers = {
-        key.encode(): value if isinstance(value, bytes) else value.encode("latin-1", "replace")
-        for key, value in context.invocation_metadata() or ()
-    }
-    return Request(Head("POST", _PATH, headers=headers), arrived=now)
-
-
-def _deadline(request: Any, now: float) -> float:
-    if not request.parameters:
-        return math.inf
-    parameters = {
-        name: getattr(value, value.WhichOneof("parameter_choice") or "string_param")
-        for name, value in request.parameters.items()
-    }
-    return deadline_of(parameters, now)
-
-
-def _unary(handler: Handler, asked: Any, write: Callable[[Any], bytes]) -> grpc.RpcMethodHandler:
-    """Return a method: bytes to a message and back, and errors to their status."""
-
-    async def answer(data: bytes, context: Any) -> bytes:
-        try:
-            return write(await handler(asked.FromString(data), context))
-        except DecodeError as error:
-            await _abort(context, 400, f"The message is no {asked.DESCRIPTOR.name}: {error}.")
-        except InvalidInput as error:
-            await _abort(context, 400, str(error))
-        except HttpError as error:
-            await _abort(context, error.status, error.message)
-
-    return grpc.unary_unary_rpc_method_handler(answer)
-
-
-async def _abort(context: Any, status: int, message: str) -> NoReturn:
-    await context.abort(_CODES.get(status, grpc.StatusCode.INTERNAL), message)
-    raise AssertionError("abort raises")
+def _answered(handler: Handler, asked: Any, request: Request) -> Response:
+    """Answer a call of a method that takes a message and gives one."""
+    try:
+        return Response(200, handler(asked.FromString(request.body)).SerializeToString())
+    except DecodeError as error:
+        return error_response(400, f"The message is no {asked.DESCRIPTOR.name}: {error}.")
+    except InvalidInput as error:
+        return error_response(400, str(error))
+    except HttpError as error:
+        return error_response(error.status, error.message)

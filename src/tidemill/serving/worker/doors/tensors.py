@@ -86,6 +86,9 @@ _DECLARED = {
     "int": "INT64",
 }
 _MOST = 1 << 40
+_FEW_VALUES = 64
+_PACKED = {"BOOL": "?", "INT64": "q", "FP64": "d"}
+"""What answers hold, for `struct`."""
 Parameter = bool | int | float | str
 Parameters = dict[str, Parameter | None] | None
 
@@ -217,6 +220,8 @@ def write_binary(values: Any, datatype: str) -> bytes:
     if datatype == "BYTES":
         texts = [str(v).encode() for v in values]
         return b"".join(struct.pack("<I", len(t)) + t for t in texts)
+    if values.__class__ is list and len(values) <= _FEW_VALUES:
+        return struct.pack(f"<{len(values)}{_PACKED[datatype]}", *values)
     return np.asarray(values, dtype=_DTYPES[datatype]).tobytes()
 
 
@@ -269,6 +274,8 @@ def _matrix_rows(tensor: Tensor | Floats, values: Values, inputs: Inputs) -> Row
         raise _wrong_type(tensor, sorted(_NUMBERS))
     if shape[0] == 0:
         raise InvalidInput("The request holds no rows.", expected="one row or more")
+    if values.__class__ is np.ndarray and len(values) <= _FEW_VALUES and tensor.datatype in FLOATS:
+        return inputs.numbers(values.tolist(), shape[0])
     if tensor.__class__ is Floats and values.__class__ is list:
         return inputs.numbers(values, shape[0])
     try:
