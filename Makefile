@@ -22,7 +22,6 @@ demo: $(VENV)/.ready  ## Run the closed loop on a year of flights, then say wher
 	$(BIN)/tidemill demo
 
 test: $(VENV)/.ready  ## Run every test.
-	@$(BIN)/python -m compileall -q src # hundreds of processes start, and some may not write beside it
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 check: lint test  ## Lint, types, imports and tests: the whole truth.

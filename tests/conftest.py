@@ -23,6 +23,8 @@ from tidemill.lineage.service import Lineage
 from tidemill.storage.blobs.local import LocalBlobs
 from tidemill.storage.db.engine import Database
 
+# Hundreds of processes start: each would compile all that it imports where none may keep it.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # Nothing in a test depends on how fast the machine is, nor on what else it does.
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy")

@@ -76,11 +76,10 @@ def _install(name: str, folder: Path, packages: tuple[str, ...]) -> None:
     uv = str(Path(sys.executable).with_name("uv"))
     make = [uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(folder)]
     subprocess.run(make, check=True, timeout=60)
-    # Programs start many times: to compile each time what they import would take longer.
-    fill = [uv, "pip", "install", "--quiet", "--compile-bytecode", "--python"]
+    fill = [uv, "pip", "install", "--quiet", "--python", str(folder / "bin" / "python")]
     try:
         filled = subprocess.run(
-            [*fill, str(folder / "bin" / "python"), *packages],
+            [*fill, *packages],
             check=False,
             capture_output=True,
             text=True,

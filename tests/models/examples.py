@@ -276,6 +276,19 @@ def torch_binary() -> FlavorExample:
 
 
 @cache
+def torch_without_twin() -> FlavorExample:
+    torch = pytest.importorskip("torch")
+    x, _ = _frame(load_diabetes())
+
+    class Branching(torch.nn.Module):  # type: ignore[misc, name-defined]
+        def forward(self, rows: Any) -> Any:
+            # Which way it goes is known only when the values are: no graph can say that.
+            return rows.sum(1) if bool((rows[:, 0] > 0).any()) else rows.mean(1)
+
+    return FlavorExample("torch", Branching().eval(), "regression", x[:CUT], twin=False)
+
+
+@cache
 def torch_regression() -> FlavorExample:
     torch = pytest.importorskip("torch")
     x, _ = _frame(load_diabetes())

@@ -41,6 +41,7 @@ EXAMPLES: list[Callable[[], FlavorExample]] = [
     examples.catboost_categories,
     examples.torch_binary,
     examples.torch_regression,
+    examples.torch_without_twin,
 ]
 
 

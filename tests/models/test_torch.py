@@ -13,21 +13,16 @@ from pathlib import Path
 import pytest
 from tests.environments import python_with, torch
 
-BESIDE = """
-import site, sys
-site.addsitedir(sys.argv.pop(1))
-import pytest
-sys.exit(pytest.main())
-"""
-
 
 @pytest.mark.timeout(1500)
 def test_torch_keeps_the_contract_of_flavors() -> None:
     contract = str(Path(__file__).with_name("test_flavors.py"))
-    python = python_with("torch", ("onnxscript", *torch()))
-    # All that this interpreter has is behind what that one has.
     ours = sysconfig.get_paths()["purelib"]
-    command = [python, "-c", BESIDE, ours, "-q", "-n", "0", "-W", "default"]
+    python = python_with("torch", ("onnxscript", *torch()), of=ours)
+    place = next(Path(python).parents[1].glob("lib/python*/site-packages"))
+    # All that this interpreter has is behind what that one has.
+    (place / "ours.pth").write_text(f"import site; site.addsitedir({ours!r})\n")
+    command = [python, "-m", "pytest", "-q", "-n", "0", "-W", "default"]
     done = subprocess.run(
         [*command, "-p", "no:cacheprovider", "-k", "torch", contract],
         check=False,

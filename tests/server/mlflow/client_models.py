@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from importlib.metadata import version
 
 import mlflow
 import numpy as np
@@ -15,6 +16,12 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from xgboost import XGBRegressor
+
+REQUIREMENTS = [
+    f"{name}=={version(name)}"
+    for name in ("mlflow-skinny", "cloudpickle", "numpy", "pandas", "scikit-learn", "xgboost-cpu")
+]
+"""Of all but one, for which MLflow finds out itself: that takes it long."""
 
 
 class Doubled(mlflow.pyfunc.PythonModel):
@@ -48,6 +55,7 @@ def main(address: str) -> None:
         signature=sign(x, trees.predict(x)),
         input_example=x.head(5),
         registered_model_name="trees",
+        pip_requirements=REQUIREMENTS,
     )
     moments = x.assign(when=pd.date_range("2013-02-01 06:30", periods=200, freq="h"))
     mlflow.pyfunc.log_model(
@@ -55,8 +63,11 @@ def main(address: str) -> None:
         python_model=Doubled(),
         signature=sign(moments, x.a),
         registered_model_name="doubled",
+        pip_requirements=REQUIREMENTS,
     )
-    mlflow.sklearn.log_model(linear, name="bare", registered_model_name="bare")
+    mlflow.sklearn.log_model(
+        linear, name="bare", registered_model_name="bare", pip_requirements=REQUIREMENTS
+    )
     print("all done", *linear.predict_proba(x.head(3))[:, 1], *trees.predict(x.head(3)))
 
 

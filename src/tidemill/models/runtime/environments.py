@@ -17,6 +17,7 @@ from tidemill.models.errors import EnvironmentNotBuilt
 from tidemill.models.runtime.lock import Lock
 
 _BUILD_SECONDS = 1800.0
+_TORCH_BUILD = re.compile(r"torch==[^+]+\+(\w+)$")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -107,11 +108,27 @@ def _fill(folder: Path, lock: Lock, name: str) -> None:
     command = [uv, "pip", "install", "--quiet", "--compile-bytecode"]
     command += ["--python", str(folder / "bin" / "python")]
     command += [*(("--no-deps",) if lock.complete else ()), "--requirement", str(listed)]
-    filled = _run([*command, "--offline"])
-    if filled.returncode != 0:
-        filled = _run(command)
-    if filled.returncode != 0:
-        raise _not_filled(name, lock, filled.stderr)
+    # Last, from PyTorch's own index: builds for one kind of processor are nowhere else.
+    places: list[tuple[str, ...]] = [("--offline",), ()]
+    places += [("--torch-backend", kind) for kind in _torch_builds(lock)]
+    said = ""
+    for place in places:
+        filled = _run([*command, *place])
+        if filled.returncode == 0:
+            return
+        said = said if place and said else filled.stderr
+    raise _not_filled(name, lock, said)
+
+
+def _torch_builds(lock: Lock) -> list[str]:
+    """Return the kinds of processor that PyTorch is wanted for, where a lock says one.
+
+    Example:
+        >>> _torch_builds(Lock(python="3.11.9", requirements=("numpy==2.4", "torch==2.13.0+cpu")))
+        ['cpu']
+    """
+    found = (_TORCH_BUILD.match(requirement) for requirement in lock.requirements)
+    return [match[1] for match in found if match is not None]
 
 
 def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
