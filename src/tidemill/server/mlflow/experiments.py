@@ -8,8 +8,9 @@ from tidemill.server.mlflow.errors import BadRequest
 from tidemill.server.mlflow.records import Answer, Entry, experiment_answer
 from tidemill.server.mlflow.requests import required, wrong
 from tidemill.tracking.errors import ExperimentNotFound
+from tidemill.tracking.experiments import DEFAULT, DEFAULT_ID
 from tidemill.tracking.records import Experiment, View
-from tidemill.tracking.service import DEFAULT, DEFAULT_ID, Tracking
+from tidemill.tracking.service import Tracking
 
 ACTOR = "user:mlflow"
 VIEWS: dict[str, View] = {"ACTIVE_ONLY": "active", "DELETED_ONLY": "deleted", "ALL": "all"}
