@@ -6,6 +6,7 @@ A request pays for one small object; columns are made of many of these at once, 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -15,7 +16,7 @@ from tidemill.predictions.groups import PredictionGroup
 from tidemill.predictions.records import Role, Status
 from tidemill.serving.worker.features import features_of
 from tidemill.serving.worker.redaction import Redaction
-from tidemill.serving.worker.rows import Inputs, Rows, listed
+from tidemill.serving.worker.rows import Inputs, Rows
 
 
 class Subject(msgspec.Struct, frozen=True, eq=False):
@@ -95,10 +96,8 @@ def _group(entries: list[Entry]) -> PredictionGroup:
 
 
 def _joined(parts: list[Any]) -> Any:
-    """Return the values of all, an array where it came as one."""
-    if len(parts) == 1:
-        return parts[0]
-    return [value for part in parts for value in listed(part)]
+    """Return the values of all: what is together with others has few, in lists."""
+    return parts[0] if len(parts) == 1 else list(chain.from_iterable(parts))
 
 
 def _keys(rows: Sequence[Rows]) -> list[str | None] | None:

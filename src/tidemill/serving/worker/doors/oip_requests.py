@@ -22,14 +22,13 @@ from tidemill.serving.worker.doors.tensors import (
     Floats,
     Parameters,
     Tensor,
-    as_array,
     read_binary,
     read_json,
     rows_of,
 )
 from tidemill.serving.worker.http import HttpError, Request
 from tidemill.serving.worker.outputs import Output
-from tidemill.serving.worker.rows import Rows
+from tidemill.serving.worker.rows import Rows, as_array
 from tidemill.serving.worker.version import Version
 
 HEADER_LENGTH = b"inference-header-content-length"

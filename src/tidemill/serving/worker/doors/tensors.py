@@ -176,14 +176,6 @@ def read_json(tensor: Tensor) -> Values:
     return values
 
 
-def as_array(values: list[float | None]) -> NDArray[np.float64]:
-    """Return numbers as an array; a missing one as NaN."""
-    try:
-        return np.fromiter(values, np.float64, len(values))
-    except TypeError:
-        return np.array(values, dtype=np.float64)
-
-
 def read_binary(tensor: Tensor, data: bytes) -> Values:
     """Return the values of a tensor whose data came in binary, flat.
 
