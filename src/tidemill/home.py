@@ -58,9 +58,9 @@ if TYPE_CHECKING:
     from tidemill.monitoring.alerts.steadiness import SteadyPolicy
     from tidemill.monitoring.episodes import Episodes
     from tidemill.monitoring.health.service import HealthWatch
-    from tidemill.monitoring.looking import Source
     from tidemill.monitoring.reference import Reference
     from tidemill.monitoring.service import Monitor
+    from tidemill.monitoring.tasks import Source
     from tidemill.pipelines.service import Pipelines
     from tidemill.registry.catalogue import Catalogue
     from tidemill.registry.service import Registry
@@ -657,7 +657,7 @@ class Home:
 
     def reference_source(self, model: str, version: int) -> Source | None:
         """Return where the reference of a version is read from."""
-        from tidemill.monitoring.looking import Source
+        from tidemill.monitoring.tasks import Source
 
         registered = self.registry.version(Ref("model", model, str(version)))
         return Source(str(self.unpack(registered.packed)), registered.metrics)

@@ -20,19 +20,21 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
-from tidemill.core.clock import SimulatedClock, SystemClock
+from tidemill.core.clock import SimulatedClock, SystemClock, micros
 from tidemill.core.contract import Column, Contract
 from tidemill.core.ids import Ids
 from tidemill.core.policy import MonitorPolicy
 from tidemill.journal.service import Journal
 from tidemill.models.packing import pack
+from tidemill.monitoring import dispatch, store
 from tidemill.monitoring.apart import Apart
-from tidemill.monitoring.errors import LookerFailed
+from tidemill.monitoring.errors import LookerFailed, WindowNotFound
 from tidemill.monitoring.events import FindingRaised, WindowJudged
-from tidemill.monitoring.looking import Source
+from tidemill.monitoring.kept import PLAIN
 from tidemill.monitoring.records import Finding
 from tidemill.monitoring.reference import Reference, read_reference
 from tidemill.monitoring.service import Monitor
+from tidemill.monitoring.tasks import Source
 from tidemill.storage.db.engine import Database
 
 from .street import FEATURES, START, Letterbox, reference_of, rides
@@ -100,6 +102,13 @@ class Home:
         self.clock.set(LIVE + 8 * DAY)
         self.monitor.observe("taxis")
         return self.monitor.judge("taxis", model="taxi", version=1, policy=POLICY, metrics=METRICS)
+
+    def kept(self) -> list[list[Any]]:
+        """All predictions that were taken in, without ids and keys, which differ between homes."""
+        with self.db.read() as connection:
+            raw = store.read_raw(connection, "taxis", 0, micros(LIVE + 30 * DAY))
+        keyed = PLAIN.index("key")
+        return [[*row[1:keyed], *row[keyed + 1 :]] for row in raw]
 
     def close(self) -> None:
         self.box.close()
@@ -177,6 +186,62 @@ def test_a_child_that_takes_too_long_leaves_the_window_for_the_next_round(
         home.monitor.look_apart(patient, lambda _model, _version: source)
         home.look()
         assert len(home.journal.read(types=(WindowJudged.type,))) == 1
+    finally:
+        hasty.close()
+        patient.close()
+        home.close()
+
+
+@pytest.mark.timeout(300)
+def test_what_came_is_read_apart_where_it_is_much_and_the_past_is_told_there(
+    tmp_path: Path, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatch, "WORTH_SENDING", 1)
+    here, there = Home(tmp_path / "here", source), Home(tmp_path / "there", source)
+    apart = Apart()
+    try:
+        there.monitor.look_apart(apart, lambda _model, _version: source)
+        assert there.monitor.observe("taxis") == 0
+        assert apart.started == 0
+        for home in (here, there):
+            home.fill(3, rows=300)
+        assert there.monitor.observe("taxis") == here.monitor.observe("taxis") > 0
+        assert apart.started == 1
+        assert there.kept() == here.kept()
+        assert there.monitor.observe("taxis") == 0
+
+        stretch = {"since": LIVE + 2 * DAY, "until": LIVE + 5 * DAY}
+        asked: dict[str, Any] = {"model": "taxi", "policy": POLICY, **stretch}
+        told = there.monitor.window("taxis", **asked, metrics=METRICS)
+        assert told.realised
+        assert told == here.monitor.window("taxis", **asked, metrics=METRICS)
+        spread = there.monitor.spreads("taxis", **asked)
+        assert {s.column for s in spread} == {c.name for c in FEATURES}
+        assert spread == here.monitor.spreads("taxis", **asked)
+        with pytest.raises(WindowNotFound, match="no predictions of version 9"):
+            there.monitor.window("taxis", **asked, version=9)
+        assert apart.started == 1
+    finally:
+        apart.close()
+        here.close()
+        there.close()
+
+
+@pytest.mark.timeout(300)
+def test_letters_that_could_not_be_read_are_read_with_the_next_round(
+    tmp_path: Path, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatch, "WORTH_SENDING", 1)
+    home = Home(tmp_path / "home", source)
+    hasty, patient = Apart(seconds=0.0), Apart()
+    try:
+        home.fill(5)
+        home.monitor.look_apart(hasty, lambda _model, _version: source)
+        with pytest.raises(LookerFailed, match="What came to taxis could not be read"):
+            home.monitor.observe("taxis")
+        assert home.kept() == []
+        home.monitor.look_apart(patient, lambda _model, _version: source)
+        assert home.monitor.observe("taxis") == len(home.kept()) > 0
     finally:
         hasty.close()
         patient.close()

@@ -17,7 +17,7 @@ from tidemill.core.ids import Ids
 from tidemill.core.policy import MonitorPolicy
 from tidemill.core.tasks import Task
 from tidemill.journal.service import Journal
-from tidemill.monitoring import service, store
+from tidemill.monitoring import store, windows
 from tidemill.monitoring.errors import WindowNotFound
 from tidemill.monitoring.live import Live
 from tidemill.monitoring.performance import metrics_of_rows
@@ -259,13 +259,13 @@ def test_late_labels_change_what_is_told_of_the_past(street: Street) -> None:
 def test_a_home_keeps_no_more_states_however_long_it_watches(
     street: Street, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service, "MOST_BLOCKS", 10)
+    monkeypatch.setattr(windows, "MOST_BLOCKS", 10)
     street.days(0, 60)
     street.judge(LIVE + 61 * DAY)
     with street.db.read() as connection:
         kept = connection.scalar(select(func.count()).select_from(store.blocks))
     assert kept is not None
-    assert kept <= 10 + 2 * service.KEPT_WINDOWS
+    assert kept <= 10 + 2 * windows.KEPT_WINDOWS
     assert street.tell(0, 60).predictions == 60 * 40
 
 
@@ -313,7 +313,7 @@ def test_labels_of_long_ago_change_what_is_told_of_their_window(street: Street) 
 def test_labels_of_long_ago_reach_blocks_that_were_joined(
     street: Street, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service, "MOST_BLOCKS", 6)
+    monkeypatch.setattr(windows, "MOST_BLOCKS", 6)
     rows = rides(np.random.default_rng(1), 4, rows=40, start=LIVE)
     ids = street.box.answer(rows)
     street.days(4, 40)

@@ -23,7 +23,7 @@ from tidemill.predictions.compaction import compact
 from tidemill.predictions.description import describe
 from tidemill.predictions.errors import CompactionRunning, PredictionNotFound
 from tidemill.predictions.finding import find_prediction, latest_predictions
-from tidemill.predictions.reader import read_labels, read_predictions
+from tidemill.predictions.reader import read_labels, read_predictions, unread
 from tidemill.predictions.records import Cursor, Described, PredictionRecord
 from tidemill.predictions.scrubbing import examine
 from tidemill.predictions.segments import aside_folder, parquet_folder, segments
@@ -335,3 +335,23 @@ def test_the_compactors_own_process_says_what_it_did(tmp_path: Path, ids: Ids) -
         text=True,
     )
     assert [line.count('"rows":1') for line in done.stdout.splitlines()] == [1, 1]
+
+
+def test_nothing_is_unread_behind_a_cursor_and_files_are_until_they_are_looked_at(
+    tmp_path: Path, ids: Ids
+) -> None:
+    assert unread(tmp_path, "e", "predictions", Cursor()) == 0
+    deliver(tmp_path, ids, record(ids, rows=3))
+    (segment,) = segments(tmp_path, "e", "predictions")
+    assert unread(tmp_path, "e", "predictions", Cursor()) == segment.stat().st_size
+    _, cursor = read_predictions(tmp_path, "e")
+    assert unread(tmp_path, "e", "predictions", cursor) == 0
+    assert unread(tmp_path, "e", "labels", cursor) == 0
+
+    compacted(tmp_path)
+    assert unread(tmp_path, "e", "predictions", cursor) > 0
+    frame, after = read_predictions(tmp_path, "e", cursor)
+    assert frame.is_empty()
+    assert unread(tmp_path, "e", "predictions", after) == 0
+    deliver(tmp_path, ids, record(ids, at=START + DAY))
+    assert unread(tmp_path, "e", "predictions", after) > 0

@@ -14,7 +14,7 @@ _LABEL = msgspec.msgpack.Decoder()
 
 
 class _Answer(msgspec.Struct, array_like=True):
-    """What `store.prepared` writes; the features are not decoded."""
+    """What `kept.prepared` writes; the features are not decoded."""
 
     prediction: Any
     score: Any

@@ -1,4 +1,4 @@
-"""Looks at windows in a process of its own, so that whoever serves the home goes on answering.
+"""Does the monitor's tasks in a process of its own, so that whoever serves the home answers on.
 
 The child opens no database: a task holds all that it needs, and the owner writes what comes of it.
 When it is killed nothing is lost, since nothing was written: the task is given to another.
@@ -16,14 +16,15 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeVar
 
 import msgspec
 
 from tidemill.core.settings import without_secrets
 from tidemill.monitoring.errors import LookerFailed
-from tidemill.monitoring.looking import Looked, Looker, Task
+from tidemill.monitoring.looking import Looker
 from tidemill.monitoring.reference import Reference, read_reference
+from tidemill.monitoring.tasks import Delivery, Letters, Looked, Question, Source, Task, Told
 
 logger = logging.getLogger(__name__)
 _HEAD = struct.Struct("<Q")
@@ -49,16 +50,17 @@ class Failure(msgspec.Struct, frozen=True, tag=True):
 class Success(msgspec.Struct, frozen=True, tag=True):
     """What came of a task."""
 
-    looked: Looked
+    found: Looked | Told | Delivery
 
 
-_TASKS = msgspec.msgpack.Decoder(Task)
+Found = TypeVar("Found", Looked, Told, Delivery)
+_TASKS = msgspec.msgpack.Decoder(Task | Question | Letters)
 _ANSWERS = msgspec.msgpack.Decoder(Failure | Success)
 _ENCODER = msgspec.msgpack.Encoder()
 
 
 class Apart:
-    """Looks at windows in a child process, which is started with the first task.
+    """Does tasks in a child process, which is started with the first one.
 
     Args:
         seconds: How long a task may take before the child is replaced.
@@ -82,18 +84,39 @@ class Apart:
         Raises:
             LookerFailed: The child ended each time, or could not do the task.
         """
+        return self._done(task, Looked, f"The window of {task.endpoint} could not be judged")
+
+    def tell(self, question: Question) -> Told:
+        """Tell of a stretch of the past.
+
+        Raises:
+            LookerFailed: As with `look`.
+        """
+        what = f"The stretch of {question.endpoint} could not be told of"
+        return self._done(question, Told, what)
+
+    def read(self, letters: Letters) -> Delivery:
+        """Read what came to an endpoint.
+
+        Raises:
+            LookerFailed: As with `look`.
+        """
+        what = f"What came to {letters.endpoint} could not be read"
+        return self._done(letters, Delivery, what)
+
+    def _done(self, task: Task | Question | Letters, kind: type[Found], failed: str) -> Found:
+        """Have a task done, or say what failed."""
         content = _ENCODER.encode(task)
         with self._lock:
             for _ in range(_TRIES):
                 answer = self._ask(content)
                 if isinstance(answer, Success):
-                    return answer.looked
+                    assert isinstance(answer.found, kind)
+                    return answer.found
                 if isinstance(answer, Failure):
-                    raise LookerFailed(
-                        f"The window of {task.endpoint} could not be judged: {answer.error}."
-                    )
+                    raise LookerFailed(f"{failed}: {answer.error}.")
         raise LookerFailed(
-            f"The process that judges the window of {task.endpoint} ended {_TRIES} times.",
+            f"{failed}: the monitor's process ended {_TRIES} times.",
             hint="It is tried again with the next round; is there enough memory?",
         )
 
@@ -168,7 +191,7 @@ def _exactly(pipe: IO[bytes], size: int, seconds: float) -> bytes | None:
 
 
 def main() -> None:
-    """Look at windows until the input ends."""
+    """Do tasks until the input ends."""
     owner = os.getppid()
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != owner:
@@ -178,24 +201,32 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     tasks = os.fdopen(os.dup(0), "rb")
-    current: list[Task] = []
+    sources: dict[int, Source] = {}
 
     def reference(_model: str, version: int) -> Reference | None:
-        source = current[0].sources.get(version)
+        source = sources.get(version)
         return None if source is None else read_reference(Path(source.bundle), source.metrics)
 
     looker = Looker(reference)
     while (content := _received(tasks, _FOREVER)) is not None:
-        current[:] = [_TASKS.decode(content)]
+        task = _TASKS.decode(content)
+        sources.clear()
+        sources.update({} if isinstance(task, Letters) else task.sources)
         answer: Failure | Success
         try:
-            answer = Success(looker.look(current[0]))
+            answer = Success(_done(looker, task))
         except Exception as error:
-            logger.exception("a window could not be judged")
+            logger.exception("a task could not be done")
             answer = Failure(f"{type(error).__name__}: {error}")
         said = _ENCODER.encode(answer)
         answers.write(_HEAD.pack(len(said)) + said)
         answers.flush()
+
+
+def _done(looker: Looker, task: Task | Question | Letters) -> Looked | Told | Delivery:
+    if isinstance(task, Task):
+        return looker.look(task)
+    return looker.tell(task) if isinstance(task, Question) else looker.read(task)
 
 
 _FOREVER = 1e8

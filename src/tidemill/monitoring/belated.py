@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from tidemill.core.clock import Clock, from_micros, micros
-from tidemill.core.policy import MonitorPolicy
 from tidemill.monitoring import store
+from tidemill.monitoring.kept import raw_of
+from tidemill.monitoring.ledger import Ledger
 from tidemill.monitoring.records import Finding, WindowReport
-from tidemill.monitoring.reference import blocks_of
 from tidemill.monitoring.state import renewed
+from tidemill.monitoring.windows import Watched, Windows
 from tidemill.predictions.reader import read_labels
 from tidemill.predictions.stretches import read_stretch, times_of
 from tidemill.storage.db.engine import Database
@@ -30,32 +29,22 @@ class Belated:
         db: The database.
         clock: Tells when no label that arrived before another is awaited any more.
         predictions: The letterbox's folder.
-        look: Looks at a window of given rows: the report, the findings, and the sums.
-        states: Returns the sums of rows by block.
-        write: Writes what came of a window.
+        windows: Has a window of given rows looked at.
+        ledger: Writes down what comes of it.
     """
 
     def __init__(
-        self,
-        db: Database,
-        clock: Clock,
-        predictions: Path,
-        *,
-        look: Callable[..., Any],
-        states: Callable[..., Any],
-        write: Callable[..., None],
+        self, db: Database, clock: Clock, predictions: Path, *, windows: Windows, ledger: Ledger
     ) -> None:
         self._db = db
         self._clock = clock
         self._predictions = predictions
-        self._look = look
-        self._states = states
-        self._write = write
+        self._windows = windows
+        self._ledger = ledger
 
-    def revise(
-        self, endpoint: str, model: str, policy: MonitorPolicy, metrics: Sequence[str]
-    ) -> list[Finding]:
+    def revise(self, watched: Watched) -> list[Finding]:
         """Judge again windows of long ago to which labels came, from the log where it has them."""
+        endpoint = watched.endpoint
         with self._db.read() as connection:
             progress = store.read_progress(connection, endpoint)
             waiting = store.waiting_since(connection, endpoint, progress.searched - STRAGGLING)
@@ -72,45 +61,27 @@ class Belated:
         with self._db.read() as connection:
             reports = store.read_windows(connection, endpoint, None, None) if past else []
         for known in reports:
-            if known.model == model and any(known.since <= t < known.until for t in past):
-                found += self._judge_again(known, policy, metrics)
+            if known.model == watched.model and any(known.since <= t < known.until for t in past):
+                found += self._judge_again(known, watched)
         after = msgspec.structs.replace(progress, searched=newest)
         self._db.write(lambda connection: store.set_progress(connection, endpoint, after))
         return found
 
-    def _judge_again(
-        self, known: WindowReport, policy: MonitorPolicy, metrics: Sequence[str]
-    ) -> list[Finding]:
+    def _judge_again(self, known: WindowReport, watched: Watched) -> list[Finding]:
         """Judge a window from the log, unless that has lost some of its predictions since."""
         since, until = micros(known.since), micros(known.until)
         with self._db.read() as connection:
             before = store.read_states(connection, known.endpoint, known.model, since, until)
+        # Sums that were joined reach beyond the window, and are renewed as a whole.
         begin = min([since, *(s.since for s in before)])
         end = max([until, *(s.until for s in before)])
-        raw = self._from_log(known.endpoint, begin, end)
-        rows = [r for r in raw if since <= r[store.TIME_PLACE] < until]
-        report, findings, _ = self._look(
-            known.endpoint, known.model, known.version, policy, metrics, since, until, rows
-        )
+        rows = self._from_log(known.endpoint, begin, end)
+        report, findings, fresh = self._windows.look(watched, known.version, since, until, rows)
         if report.predictions < known.predictions:
             return []
-        frame = store.framed(raw)
-        frame = frame.with_columns(blocks_of(frame["time"], policy.block))
-        fresh = self._states(known.model, frame, policy)
-        states = renewed(before, fresh)
-        new = [f for f in findings if f.kind not in known.found]
-        told = (*known.found, *(f.kind for f in new))
-        write = partial(
-            self._write,
-            report=msgspec.structs.replace(report, found=told),
-            findings=new,
-            states=states,
-            clear=(),
-        )
-        self._db.write(write)
-        return new
+        return self._ledger.amend(known, report, findings, renewed(before, fresh), clear=())
 
     def _from_log(self, endpoint: str, since: int, until: int) -> list[list[Any]]:
         rows = read_stretch(self._predictions, endpoint, from_micros(since), from_micros(until))
         labels, _ = read_labels(self._predictions, endpoint)
-        return store.raw_of(endpoint, rows, labels)
+        return raw_of(endpoint, rows, labels)

@@ -2,57 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import msgspec
-import polars as pl
 from sqlalchemy import Connection
 
-from tidemill.core.clock import Clock, micros
-from tidemill.core.findings import FindingKind
+from tidemill.core.clock import Clock
 from tidemill.core.policy import MonitorPolicy
 from tidemill.core.references import Ref
 from tidemill.journal.service import Journal
 from tidemill.monitoring import arrivals, store
 from tidemill.monitoring.belated import Belated
-from tidemill.monitoring.clearing import clear_kinds
+from tidemill.monitoring.dispatch import Dispatch, Sources
 from tidemill.monitoring.endpoint_report import ColumnSpread
 from tidemill.monitoring.episodes import Episodes
-from tidemill.monitoring.errors import WindowNotFound
 from tidemill.monitoring.estimate_history import estimate_history
-from tidemill.monitoring.events import FindingRaised, WindowJudged
+from tidemill.monitoring.events import FindingRaised
+from tidemill.monitoring.hindsight import Hindsight
+from tidemill.monitoring.ledger import Ledger
 from tidemill.monitoring.listening import Listening
-from tidemill.monitoring.looking import Looked, Looker, Looks, References, Source, Task
-from tidemill.monitoring.past import report_of, version_of
-from tidemill.monitoring.records import (
-    EstimateHistory,
-    Finding,
-    WindowReport,
-)
-from tidemill.monitoring.reference import blocks_of
-from tidemill.monitoring.spreads import spreads_of
-from tidemill.monitoring.state import (
-    LONGER,
-    SHADOW,
-    BlockState,
-    decoded,
-    seen_blocks,
-)
-from tidemill.monitoring.trust import WINDOWS
-from tidemill.predictions.reader import read_labels, read_predictions
+from tidemill.monitoring.looking import References
+from tidemill.monitoring.records import EstimateHistory, Finding, WindowReport
+from tidemill.monitoring.tasks import Letters, Looks
+from tidemill.monitoring.windows import Watched, Windows
 from tidemill.storage.db.engine import Database
-
-ACTOR = "monitoring"
-KEPT_WINDOWS = 4
-LONG_AGO = 400 * 86_400 * 1_000_000
-"""What is dated earlier, in microseconds before now, was dated by a clock that is wrong."""
-MOST_BLOCKS = 1000
-"""How many blocks of time are kept apart beyond the last windows; older ones are joined."""
-Sources = Callable[[str, int], Source | None]
 
 
 class Monitor:
@@ -78,26 +53,21 @@ class Monitor:
         self._journal = journal
         self._clock = clock
         self._predictions = predictions
-        self._looker = Looker(references)
-        self._apart: tuple[Looks, Sources] | None = None
-        self._belated = Belated(
-            db,
-            clock,
-            predictions,
-            look=self._look,
-            states=self._looker.states,
-            write=self._write,
-        )
+        self._dispatch = Dispatch(references)
+        ledger = Ledger(db, journal)
+        self._windows = Windows(db, clock, self._dispatch, ledger)
+        self._belated = Belated(db, clock, predictions, windows=self._windows, ledger=ledger)
+        self._hindsight = Hindsight(db, self._dispatch)
         self._listening = Listening(db, Episodes(db, journal), clock)
 
     def look_apart(self, looks: Looks, sources: Sources) -> None:
-        """Have windows looked at elsewhere from now on.
+        """Have the letterbox read, windows looked at, and the past told of elsewhere from now on.
 
         Args:
-            looks: Who looks.
+            looks: Who does it.
             sources: Says where the reference of a model's version is read from.
         """
-        self._apart = (looks, sources)
+        self._dispatch.send(looks, sources)
 
     def observe(self, endpoint: str) -> int:
         """Take in what came since the last time; each record is taken in exactly once.
@@ -107,23 +77,25 @@ class Monitor:
         """
         with self._db.read() as connection:
             progress = store.read_progress(connection, endpoint)
-        labels, label_cursor = read_labels(self._predictions, endpoint, progress.labels)
-        predictions, cursor = read_predictions(self._predictions, endpoint, progress.predictions)
-        if predictions.is_empty() and labels.is_empty():
+        letters = Letters(
+            folder=str(self._predictions),
+            endpoint=endpoint,
+            predictions=progress.predictions,
+            labels=progress.labels,
+        )
+        came = self._dispatch.read(letters)
+        if came is None or (came.read, came.read_labels) == (letters.predictions, letters.labels):
             return 0
-        entries, arrived = store.prepared(endpoint, predictions), store.label_entries(labels)
-        after = msgspec.structs.replace(progress, predictions=cursor, labels=label_cursor)
-        seen = predictions.filter(pl.col("role") != SHADOW)["time"].cast(pl.Int64).to_numpy()
-        told = labels["arrived"].cast(pl.Int64).to_numpy()
+        after = msgspec.structs.replace(progress, predictions=came.read, labels=came.read_labels)
 
         def work(connection: Connection) -> None:
-            store.take_in(connection, endpoint, entries, arrived)
-            arrivals.keep(connection, endpoint, "predictions", arrivals.by_hour(seen))
-            arrivals.keep(connection, endpoint, "labels", arrivals.by_hour(told))
+            store.take_in(connection, endpoint, came.entries, came.labels)
+            arrivals.keep(connection, endpoint, "predictions", came.asked)
+            arrivals.keep(connection, endpoint, "labels", came.told)
             store.set_progress(connection, endpoint, after)
 
         self._db.write(work)
-        return predictions.height
+        return len(came.entries)
 
     def judge(
         self,
@@ -147,11 +119,11 @@ class Monitor:
             policy: How to judge.
             metrics: Which metrics; the first is the one that is watched.
         """
+        watched = Watched(endpoint=endpoint, model=model, policy=policy, metrics=tuple(metrics))
         found = self._listening.listen(endpoint, model, version, policy.silence)
-        found += self._revise(endpoint, model, policy, metrics)
-        found += self._belated.revise(endpoint, model, policy, metrics)
-        while (due := self._due(endpoint, policy)) is not None:
-            found += self._judge(endpoint, model, version, policy, metrics, *due)
+        found += self._windows.revise(watched)
+        found += self._belated.revise(watched)
+        found += self._windows.judge_due(watched, version)
         return found
 
     def window(
@@ -182,16 +154,8 @@ class Monitor:
         Raises:
             WindowNotFound: There is no prediction in the stretch.
         """
-        states, chosen = self._stretch(endpoint, model, policy, since, until, version)
-        return report_of(
-            states,
-            endpoint=endpoint,
-            model=model,
-            version=chosen,
-            lives=partial(self._looker.live, model, block=policy.block),
-            policy=policy,
-            metrics=metrics,
-        )
+        watched = Watched(endpoint=endpoint, model=model, policy=policy, metrics=tuple(metrics))
+        return self._hindsight.window(watched, since, until, version)
 
     def spreads(
         self,
@@ -208,9 +172,8 @@ class Monitor:
         Raises:
             WindowNotFound: There is no prediction in the stretch.
         """
-        states, chosen = self._stretch(endpoint, model, policy, since, until, version)
-        live = self._looker.live(model, chosen, policy.block)
-        return () if live is None else spreads_of(seen_blocks(states, chosen), live)
+        watched = Watched(endpoint=endpoint, model=model, policy=policy, metrics=())
+        return self._hindsight.spreads(watched, since, until, version)
 
     def windows(
         self, endpoint: str, *, since: datetime | None = None, limit: int | None = None
@@ -230,214 +193,3 @@ class Monitor:
             types=(FindingRaised.type,), subject=subject, newest_first=True, limit=limit
         )
         return [f.read(FindingRaised).finding for f in facts]
-
-    def _stretch(
-        self,
-        endpoint: str,
-        model: str,
-        policy: MonitorPolicy,
-        since: datetime,
-        until: datetime,
-        version: int | None,
-    ) -> tuple[list[BlockState], int]:
-        """Return the sums of a stretch's blocks, and the version to tell of."""
-        length = int(policy.block * 1e6)
-        begin, end = micros(since) // length * length, -(-micros(until) // length) * length
-        with self._db.read() as connection:
-            states = store.read_states(connection, endpoint, model, begin, end)
-            judged = store.read_progress(connection, endpoint).judged or 0
-        fresh = self._rows(endpoint, policy, max(begin, judged), end)
-        known = {(s.version, s.role, s.since) for s in states}
-        found = self._looker.states(model, fresh, policy)
-        states += [s for s in found if (s.version, s.role, s.since) not in known]
-        chosen = version_of(states, version)
-        if chosen is None:
-            whose = "" if version is None else f" of version {version}"
-            raise WindowNotFound(
-                f"{endpoint} has no predictions{whose} from {since:%Y-%m-%d %H:%M} "
-                f"to {until:%Y-%m-%d %H:%M}.",
-                expected="a stretch with predictions",
-                hint=f"`tidemill monitor windows {endpoint}` lists what was judged.",
-            )
-        return states, chosen
-
-    def _due(self, endpoint: str, policy: MonitorPolicy) -> tuple[int, int] | None:
-        length, block = int(policy.window * 1e6), int(policy.block * 1e6)
-        now = micros(self._clock.now())
-        with self._db.read() as connection:
-            progress = store.read_progress(connection, endpoint)
-            begin = progress.judged
-            if begin is None or progress.silent:
-                oldest = max(begin or 0, now - LONG_AGO)
-                first = store.first_time(connection, endpoint, oldest, now)
-                if first is None:
-                    return None
-                begin = first // block * block
-            end = begin + length
-            if now < end:
-                return None
-            total, labelled = store.coverage(connection, endpoint, begin, end)
-        late = now >= end + int(policy.label_delay * 1e6)
-        enough = total > 0 and labelled / total >= policy.min_label_coverage
-        return (begin, end) if enough or late else None
-
-    def _judge(
-        self,
-        endpoint: str,
-        model: str,
-        version: int,
-        policy: MonitorPolicy,
-        metrics: Sequence[str],
-        since: int,
-        until: int,
-    ) -> list[Finding]:
-        report, findings, states = self._look(
-            endpoint, model, version, policy, metrics, since, until
-        )
-        with self._db.read() as connection:
-            progress = store.read_progress(connection, endpoint)
-        after = msgspec.structs.replace(progress, judged=until, silent=report.predictions == 0)
-        kept = since - (KEPT_WINDOWS - 1) * (until - since)
-
-        def work(connection: Connection) -> None:
-            store.forget(connection, endpoint, kept)
-            store.set_progress(connection, endpoint, after)
-            store.join_states(connection, endpoint, model, kept, MOST_BLOCKS)
-            self._write(connection, report, findings, states, clear_kinds(report))
-
-        self._db.write(work)
-        return findings
-
-    def _revise(
-        self, endpoint: str, model: str, policy: MonitorPolicy, metrics: Sequence[str]
-    ) -> list[Finding]:
-        """Judge again the kept windows to which labels came since."""
-        found: list[Finding] = []
-        with self._db.read() as connection:
-            reports = store.read_windows(connection, endpoint, None, KEPT_WINDOWS - 1)
-            changed = [
-                r
-                for r in reports
-                if r.model == model and _is_kept(r, reports[0]) and _outdated(connection, r)
-            ]
-        for known in reversed(changed):
-            report, findings, states = self._look(
-                endpoint,
-                model,
-                known.version,
-                policy,
-                metrics,
-                micros(known.since),
-                micros(known.until),
-            )
-            new = [f for f in findings if f.kind not in known.found]
-            told = (*known.found, *(f.kind for f in new))
-            write = partial(
-                self._write,
-                report=msgspec.structs.replace(report, found=told),
-                findings=new,
-                states=states,
-                clear=clear_kinds(report),
-            )
-            self._db.write(write)
-            found += new
-        return found
-
-    def _look(
-        self,
-        endpoint: str,
-        model: str,
-        version: int,
-        policy: MonitorPolicy,
-        metrics: Sequence[str],
-        since: int,
-        until: int,
-        rows: list[list[Any]] | None = None,
-    ) -> tuple[WindowReport, list[Finding], list[BlockState]]:
-        reach = max(LONGER) - 1
-        with self._db.read() as connection:
-            states = store.read_states(
-                connection, endpoint, model, since - reach * (until - since), since
-            )
-            rhythmic = arrivals.rhythmic(connection, endpoint, self._clock.now())
-            begun = store.first_block(connection, endpoint, model, version)
-            reports = store.read_windows(connection, endpoint, None, 2 * WINDOWS)
-            if rows is None:
-                rows = store.read_raw(connection, endpoint, since, until)
-        before = [r for r in reports if micros(r.since) < since]
-        task = Task(
-            endpoint=endpoint,
-            model=model,
-            version=version,
-            policy=policy,
-            metrics=tuple(metrics),
-            since=since,
-            until=until,
-            rows=rows,
-            states=[s.encoded() for s in states],
-            checks=estimate_history(before).checks,
-            rhythmic=rhythmic,
-            newborn=begun is None or begun >= since or _is_skewed(before, version),
-        )
-        looked = self._looked(task)
-        return looked.report, list(looked.findings), [decoded(s) for s in looked.states]
-
-    def _looked(self, task: Task) -> Looked:
-        if self._apart is None:
-            return self._looker.look(task)
-        looks, source = self._apart
-        sources = {v: s for v in task.versions if (s := source(task.model, v)) is not None}
-        return looks.look(msgspec.structs.replace(task, sources=sources))
-
-    def _rows(self, endpoint: str, policy: MonitorPolicy, since: int, until: int) -> pl.DataFrame:
-        with self._db.read() as connection:
-            rows = store.framed(store.read_raw(connection, endpoint, since, until))
-        return rows.with_columns(blocks_of(rows["time"], policy.block))
-
-    def _write(
-        self,
-        connection: Connection,
-        report: WindowReport,
-        findings: Sequence[Finding],
-        states: Sequence[BlockState],
-        clear: tuple[FindingKind, ...],
-    ) -> None:
-        store.set_window(connection, report)
-        store.set_states(connection, report.endpoint, report.model, states)
-        subject = Ref("endpoint", report.endpoint)
-        judged = WindowJudged(
-            endpoint=report.endpoint,
-            version=report.version,
-            predictions=report.predictions,
-            coverage=report.coverage,
-            findings=len(findings),
-            since=report.since,
-            until=report.until,
-            clear=clear,
-        )
-        fact = self._journal.append(connection, judged, subject=subject, actor=ACTOR)
-        for finding in findings:
-            raised = FindingRaised(finding=finding)
-            self._journal.append(connection, raised, subject=subject, actor=ACTOR, cause=fact.id)
-
-
-def _is_kept(report: WindowReport, newest: WindowReport) -> bool:
-    """Tell whether all rows of a window are still at hand."""
-    length = newest.until - newest.since
-    return report.since >= newest.since - (KEPT_WINDOWS - 1) * length
-
-
-def _outdated(connection: Connection, report: WindowReport) -> bool:
-    """Tell whether labels, or predictions, came to a window since it was judged."""
-    since, until = micros(report.since), micros(report.until)
-    if store.coverage(connection, report.endpoint, since, until)[0] > report.predictions:
-        return True
-    newest = store.newest_label(connection, report.endpoint, since, until)
-    counted = -1 if report.newest_label is None else micros(report.newest_label)
-    return newest is not None and newest > counted
-
-
-def _is_skewed(reports: Sequence[WindowReport], version: int) -> bool:
-    """Tell whether the newest window of a version found its values unlike those of training."""
-    newest = next((r for r in reports if r.version == version), None)
-    return newest is not None and "skew" in newest.found

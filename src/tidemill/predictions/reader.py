@@ -112,6 +112,23 @@ def read_labels(
     return ordered.select(*_LABEL_TYPES), cursor
 
 
+def unread(root: Path, endpoint: str, kind: Kind, cursor: Cursor) -> int:
+    """Return how many bytes came since a cursor, at the most, without reading one."""
+    if not (root / endpoint).is_dir():
+        return 0
+    with held_still(root, endpoint):
+        gone = archive.superseded(archive.read_progress(root, endpoint, kind))
+        waiting = sum(
+            f.path.stat().st_size
+            for f in archive.archived(root, endpoint, kind)
+            if f.unit > cursor.compacted
+        )
+        for path in segments(root, endpoint, kind):
+            if path.name not in gone:
+                waiting += max(path.stat().st_size - cursor.offsets.get(path.name, 0), 0)
+    return waiting
+
+
 def records_of(path: Path, kind: Kind, offset: int = 0) -> Iterator[Placed]:
     """Go through the records of a segment; those that say nothing sensible are passed over."""
     for end, payload in read_frames(path, offset):
