@@ -31,7 +31,8 @@ from tidemill.monitoring.records import (
 from tidemill.monitoring.segments import by_segment
 from tidemill.monitoring.serving_values import breaches
 from tidemill.monitoring.state import SHADOW
-from tidemill.monitoring.verdicts import Verdicts
+from tidemill.monitoring.verdicts.evidence import Evidence
+from tidemill.monitoring.verdicts.told import told
 
 Measured = tuple[dict[str, float], dict[str, tuple[float, float]], tuple[SegmentQuality, ...]]
 
@@ -90,7 +91,15 @@ class Judge(Basis, frozen=True, kw_only=True):
             represented=represented(asked),
             out_of_contract=_by_column([(b.column, b.rows) for b in broken]),
         )
-        return Verdicts(self, report, answered, mine, labelled, broken).told(answer)
+        evidence = Evidence(
+            judge=self,
+            report=report,
+            answered=answered,
+            mine=mine,
+            labelled=labelled,
+            broken=broken,
+        )
+        return told(evidence, answer)
 
     def _columns(
         self, rows: pl.DataFrame, mine: pl.DataFrame, notes: list[str]
