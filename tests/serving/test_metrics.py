@@ -187,7 +187,7 @@ def test_a_worker_that_hangs_does_not_keep_the_others_from_telling(two: Supervis
     try:
         for _ in range(20):
             try:
-                text = httpx.get(f"{two.url}/metrics", timeout=4).text
+                text = httpx.get(f"{two.url}/metrics", timeout=2).text
                 break
             except httpx.TimeoutException:
                 # The kernel gave this connection to the worker that stands still.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -232,23 +233,31 @@ def test_leftovers_of_runs_and_bundles_are_swept(home: Home) -> None:
     assert [f.exists() for f in (*kept, *gone, young)] == [True, True, False, False, True]
 
 
-@pytest.mark.parametrize("writes", [1, 2, 3])
-def test_a_killed_collection_is_finished_by_the_next(tmp_path: Path, writes: int) -> None:
-    with Home.open(
-        tmp_path / "home", clock=SimulatedClock(datetime(2000, 1, 1, tzinfo=UTC))
-    ) as home:
-        live = _run(home, "live")
+@pytest.fixture(scope="module")
+def littered(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with a run, and three hundred that were deleted long ago: to be copied."""
+    folder = tmp_path_factory.mktemp("littered") / "home"
+    with Home.open(folder, clock=SimulatedClock(datetime(2000, 1, 1, tzinfo=UTC))) as home:
+        _run(home, "live")
         experiment = home.tracking.experiment("lost")
         for i in range(300):
             _run(home, f"r{i}", experiment.id)
         home.tracking.delete_experiment(experiment.id, actor=ME)
         _age(home)
+    return folder
+
+
+@pytest.mark.parametrize("writes", [1, 2, 3])
+def test_a_killed_collection_is_finished_by_the_next(
+    littered: Path, tmp_path: Path, writes: int
+) -> None:
+    shutil.copytree(littered, tmp_path / "home")
     command = [sys.executable, str(KILLED), str(tmp_path / "home"), str(writes)]
     killed = subprocess.run(command, check=False, capture_output=True, timeout=100)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     with Home.open(tmp_path / "home") as home:
         _collect(home)
-        assert [r.id for r in home.tracking.search(view="all").items] == [live.id]
+        (live,) = home.tracking.search(view="all").items
         assert _bytes(home, live.id) == b"of live"
         assert len(list(home.blobs.digests())) == 1
         assert len(home.journal.read(types=["run.erased"])) == 300
@@ -265,18 +274,32 @@ ACTIONS = st.lists(
 )
 
 
+@pytest.fixture(scope="module")
+def four_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with four runs, to be copied: making one takes longer than what is done in it."""
+    folder = tmp_path_factory.mktemp("four") / "home"
+    with Home.open(folder, clock=SimulatedClock(datetime(2013, 2, 1, tzinfo=UTC))) as home:
+        for i in range(4):
+            _run(home, f"r{i}")
+    return folder
+
+
 @settings(
-    max_examples=40,
+    max_examples=30,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(actions=ACTIONS)
 def test_nothing_that_is_named_ever_goes(
-    tmp_path_factory: pytest.TempPathFactory, actions: list[tuple[str, int, int]]
+    four_runs: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    actions: list[tuple[str, int, int]],
 ) -> None:
     clock = SimulatedClock(datetime(2013, 2, 1, tzinfo=UTC))
-    with Home.open(tmp_path_factory.mktemp("h") / "home", clock=clock) as home:
-        runs = [_run(home, f"r{i}") for i in range(4)]
+    folder = tmp_path_factory.mktemp("h") / "home"
+    shutil.copytree(four_runs, folder)
+    with Home.open(folder, clock=clock) as home:
+        runs = home.tracking.search().items
         for action, which, what in actions:
             _act(home, clock, action, runs[which].id, CONTENTS[what])
             _all_readable(home)
