@@ -19,6 +19,7 @@ collect_ignore = [
     "client_flow.py",
     "client_frameworks.py",
     "client_models.py",
+    "client_torch.py",
     "client_webhooks.py",
 ]
 

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
-from tests.environments import MLFLOW, python_with
+from tests.environments import MLFLOW, python_with, torch
 from tests.server.mlflow.conftest import Server
 
 
@@ -30,11 +31,13 @@ def _tidemill(home: Path, *arguments: str, code: int = 0) -> subprocess.Complete
 
 
 def _ask(serving: str, model: str, *rows: dict[str, Any]) -> list[Any]:
+    return _answered(serving, model, {"dataframe_records": list(rows)})
+
+
+def _answered(serving: str, model: str, body: dict[str, Any]) -> list[Any]:
     end = time.monotonic() + 120
     while True:  # a version answers once its processes have loaded it
-        answer = httpx.post(
-            f"{serving}/invocations/{model}", json={"dataframe_records": list(rows)}, timeout=60
-        )
+        answer = httpx.post(f"{serving}/invocations/{model}", json=body, timeout=60)
         if answer.status_code != 404 or time.monotonic() > end:
             break
         time.sleep(0.2)
@@ -49,7 +52,7 @@ def test_models_that_the_client_registered_are_deployed_and_answer(tmp_path: Pat
     home = tmp_path / "home"
     server = Server(home)
     try:
-        _register(client, server.address, tmp_path)
+        _run(client, "client_models.py", server.address, tmp_path)
         serving = httpx.get(f"{server.address}/api/status", timeout=30).json()["serving"]
 
         said = _tidemill(home, "deploy", "model:linear@1").stderr
@@ -78,10 +81,27 @@ def test_models_that_the_client_registered_are_deployed_and_answer(tmp_path: Pat
         server.stop()
 
 
-def _register(client: str, address: str, folder: Path) -> None:
+@pytest.mark.timeout(1500)
+def test_a_pytorch_model_that_the_client_registered_answers(tmp_path: Path) -> None:
+    client = python_with("mlflow-torch", (*MLFLOW, "lightning", *torch()))
+    home = tmp_path / "home"
+    wheels = os.environ.get("PIP_FIND_LINKS", "")
+    server = Server(home, **({"UV_FIND_LINKS": wheels} if wheels else {}))
+    try:
+        told = json.loads(_run(client, "client_torch.py", server.address, tmp_path))
+        serving = httpx.get(f"{server.address}/api/status", timeout=30).json()["serving"]
+        assert "answers from processes of its own" in _tidemill(home, "deploy", "net@1").stderr
+        found = np.asarray(_answered(serving, "net", {"inputs": told["rows"]}), dtype=float)
+        assert np.allclose(found.reshape(-1), told["answers"], atol=1e-5)
+    finally:
+        server.stop()
+
+
+def _run(client: str, name: str, address: str, folder: Path) -> str:
+    """Run a program of the client's, and return the last line that it printed."""
     variables = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "GIT_PYTHON_REFRESH": "quiet"}
     variables.pop("MLFLOW_TRACKING_URI", None)
-    program = str(Path(__file__).parent / "client_models.py")
+    program = str(Path(__file__).parent / name)
     done = subprocess.run(
         [client, "-W", "ignore", program, address],
         check=False,
@@ -92,3 +112,4 @@ def _register(client: str, address: str, folder: Path) -> None:
         env=variables,
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    return done.stdout.splitlines()[-1]
