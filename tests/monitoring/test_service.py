@@ -16,10 +16,13 @@ from tidemill.core.policy import MonitorPolicy
 from tidemill.core.tasks import Task
 from tidemill.journal.service import Journal
 from tidemill.models.metrics import evaluate
+from tidemill.monitoring import store
 from tidemill.monitoring.events import WindowJudged
 from tidemill.monitoring.records import Finding, WindowReport
 from tidemill.monitoring.reference import Reference
 from tidemill.monitoring.service import Monitor
+from tidemill.predictions.compaction import compact
+from tidemill.predictions.reader import unread
 from tidemill.storage.db.engine import Database
 
 from .street import SIGNATURES, START, Letterbox, reference_of, rides
@@ -286,3 +289,16 @@ def test_a_version_without_a_reference_is_counted_and_says_what_it_lacks(watch: 
     watch.box.label(watch.box.answer(week), week["truth"].to_list(), LIVE + 7 * DAY)
     assert watch.look(LIVE + 8 * DAY) == []
     assert watch.window.notes == ("Drift cannot be judged, because the version has no reference.",)
+
+
+def test_files_that_held_nothing_new_are_not_looked_through_again(
+    watch: Watch, db: Database
+) -> None:
+    watch.box.answer(_week(1))
+    watch.box.close()
+    assert watch.monitor.observe("taxis") > 0
+    assert list(compact(watch.folder, "taxis", "predictions"))
+    assert watch.monitor.observe("taxis") == 0
+    with db.read() as connection:
+        progress = store.read_progress(connection, "taxis")
+    assert unread(watch.folder, "taxis", "predictions", progress.predictions) == 0
