@@ -573,8 +573,10 @@ class Home:
         allow_hosts: tuple[str, ...] = (),
         grpc_port: int | None = None,
         access_log: Path | None = None,
+        worker_memory: float | None = None,
     ) -> Supervisor:
         """Return a supervisor of this home's workers, not started yet."""
+        from tidemill.serving.outgrown import noting
         from tidemill.serving.supervisor import Supervisor
 
         return Supervisor(
@@ -591,6 +593,8 @@ class Home:
             allow_hosts=allow_hosts,
             grpc_port=grpc_port,
             access_log=access_log,
+            memory_mb=worker_memory,
+            outgrown=noting(self.deployments, self.journal),
         )
 
     def unpack(self, bundle: str) -> Path:

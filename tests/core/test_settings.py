@@ -37,6 +37,8 @@ def test_a_flag_comes_before_a_variable_before_the_file_before_the_default() -> 
         ("TIDEMILL_TICK", "nan"),
         ("TIDEMILL_TICK", "0"),
         ("TIDEMILL_HOST", "  "),
+        ("TIDEMILL_WORKER_MEMORY", "63"),
+        ("TIDEMILL_WORKER_MEMORY", "1.5"),
     ],
 )
 def test_a_malformed_variable_is_named_with_what_was_expected(variable: str, value: str) -> None:

@@ -30,7 +30,10 @@ from tidemill.serving.errors import (
     RolloutNotFound,
     ServingError,
 )
+from tidemill.serving.events import WorkerOutgrown
 from tidemill.serving.evidence import Verdict
+from tidemill.serving.memory import Outgrown
+from tidemill.serving.outgrown import noting
 from tidemill.serving.plans import Plans
 from tidemill.serving.records import Share, Target
 from tidemill.serving.routes import (
@@ -365,3 +368,16 @@ def _script() -> ScriptDirectory:
     config.set_main_option("version_locations", str(VERSIONS))
     config.set_main_option("path_separator", "os")
     return ScriptDirectory.from_config(config)
+
+
+def test_a_worker_that_took_too_much_is_a_fact_of_every_endpoint(
+    deployments: Deployments, journal: Journal
+) -> None:
+    for endpoint in ("e", "f"):
+        deployments.deploy(endpoint, ONE, **BY)
+    note = noting(deployments, journal)
+    note(Outgrown(number=1, pid=42, memory_mb=312.3456, limit_mb=300.0))
+    facts = journal.read(types=["worker.outgrown"])
+    assert [str(fact.subject) for fact in facts] == ["endpoint:e", "endpoint:f"]
+    said = facts[0].read(WorkerOutgrown)
+    assert (said.number, said.memory_mb, said.limit_mb) == (1, 312.3, 300.0)

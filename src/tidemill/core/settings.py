@@ -7,7 +7,7 @@ a model does is no setting: that is policy, and has its own sections in `tidemil
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 import msgspec
@@ -15,7 +15,9 @@ import msgspec
 from tidemill.core.errors import Usage, nearest
 
 Value = bool | int | float | str
-Kind = Literal["text", "port", "optional port", "count", "seconds", "database"]
+Kind = Literal[
+    "text", "port", "optional port", "count", "seconds", "optional megabytes", "database"
+]
 SQLITE = "sqlite"
 """The word for a file in the home, in the place of a database's URL."""
 
@@ -74,6 +76,12 @@ SETTINGS = (
     Setting("grpc_port", "optional port", "off", "The port of the workers for gRPC, or `off`."),
     Setting("workers", "count", 1, "How many worker processes make predictions."),
     Setting(
+        "worker_memory",
+        "optional megabytes",
+        "off",
+        "How many MB of memory a worker may take before another takes its place, or `off`.",
+    ),
+    Setting(
         "access_log",
         "text",
         "off",
@@ -98,6 +106,7 @@ _EXPECTED: dict[Kind, str] = {
     "count": "a whole number from 1 to 1024",
     "seconds": "a number of seconds above 0, at most 86400",
     "database": "postgresql://user@host/name, or `sqlite` for a file in the home",
+    "optional megabytes": "megabytes, a whole number from 64, or `off`",
 }
 _POSTGRESQL = re.compile(r"postgres(?:ql)?(?:\+\w+)?://")
 _PASSWORD = re.compile(r"(?P<before>://[^:/?#@]*):[^@]*(?=@)")
@@ -285,11 +294,12 @@ def _has_password(url: str) -> bool:
     return any(pattern.search(url) for pattern in (_PASSWORD, _QUERY_PASSWORD))
 
 
-_READERS = {
+_READERS: dict[Kind, Callable[[object], Value | None]] = {
     "text": _text,
     "port": lambda value: _whole(value, 0, 65535),
     "optional port": lambda value: "off" if value == "off" else _whole(value, 1, 65535),
     "count": lambda value: _whole(value, 1, 1024),
     "seconds": _seconds,
     "database": _database,
+    "optional megabytes": lambda value: "off" if value == "off" else _whole(value, 64, 1 << 24),
 }

@@ -43,6 +43,7 @@ def serve(
     tick: float = TICK_SECONDS,
     grpc_port: int | None = None,
     access_log: Path | None = None,
+    worker_memory: float | None = None,
 ) -> None:
     """Serve a home until a signal to stop comes.
 
@@ -56,14 +57,15 @@ def serve(
         tick: How often the loop goes around, in seconds.
         grpc_port: The workers' port for gRPC, or none.
         access_log: A file for a line about each request to the workers, or none.
+        worker_memory: How many MB a worker may take before another takes its place, or any.
 
     Raises:
         OpenToOthers: The host is not loopback.
         MissingExtra: gRPC is asked for and not installed.
     """
-    if grpc_port is not None and find_spec("grpc") is None:
+    if grpc_port is not None and find_spec("hpack") is None:
         raise MissingExtra(
-            f"The port {grpc_port} for gRPC needs grpcio, which is not installed.",
+            f"The port {grpc_port} for gRPC needs hpack, which is not installed.",
             hint='Install it with: pip install "tidemill[grpc]"',
         )
     if host not in LOCAL:
@@ -80,6 +82,7 @@ def serve(
         workers=workers,
         grpc_port=grpc_port,
         access_log=access_log,
+        worker_memory=worker_memory,
     )
     supervisor.start()
     try:

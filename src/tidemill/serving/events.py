@@ -113,3 +113,20 @@ class ShadowCompared(Event, frozen=True, kw_only=True):
     mean_difference: float
     largest_difference: float
     loss_difference: float | None = None
+
+
+class WorkerOutgrown(Event, frozen=True, kw_only=True):
+    """A worker that served an endpoint took more memory than it may, and another took its place.
+
+    Attributes:
+        endpoint: One of those that it served; each has a fact of its own.
+        number: The worker's place among those of its port.
+        memory_mb: What it took.
+        limit_mb: What it may take.
+    """
+
+    type: ClassVar[str] = "worker.outgrown"
+    endpoint: str
+    number: int
+    memory_mb: float
+    limit_mb: float

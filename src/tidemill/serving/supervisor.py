@@ -15,13 +15,16 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from tidemill.core.clock import SystemClock
 from tidemill.core.settings import without_secrets
 from tidemill.serving.errors import WorkersNotReady
 from tidemill.serving.keeper import Keeper
+from tidemill.serving.memory import Outgrown, own_memory_mb
 from tidemill.serving.worker import peers as folder
 from tidemill.serving.worker.metrics import Snapshot, total
 from tidemill.serving.worker.peers import State as WorkerState
@@ -58,7 +61,10 @@ class Supervisor:
         allow_hosts: Names by which clients may call, beside the local ones.
         grpc_port: Where they listen for gRPC, or nowhere; needs the extra `grpc`.
         access_log: A file with a line for each request, or none.
-        ping_seconds: How often a worker is asked whether it still answers.
+        ping_seconds: How often a worker is asked whether it still answers, and looked at.
+        memory_mb: How much memory a worker may take before another takes its place; any where it
+            is left out.
+        outgrown: Is told of each worker that took more, from a thread of the supervisor.
     """
 
     def __init__(
@@ -79,11 +85,13 @@ class Supervisor:
         grpc_port: int | None = None,
         access_log: Path | None = None,
         ping_seconds: float = _PING_SECONDS,
+        memory_mb: float | None = None,
+        outgrown: Callable[[Outgrown], None] | None = None,
     ) -> None:
         self._peers = peers
         self._log = log
         self._count = workers
-        self._ping_seconds = ping_seconds
+        self._care = _Care(peers, log, ping_seconds, memory_mb, outgrown)
         self.host = host
         self._arguments = [
             *("--routes", str(routes), "--bundles", str(bundles)),
@@ -130,7 +138,7 @@ class Supervisor:
         arguments = [*self._arguments, "--port", str(self.port)]
         for number, listening in enumerate(self._sockets):
             own = [*arguments, "--number", str(number)]
-            slot = _Slot(listening, own, self._peers, self._log, self._ping_seconds, self._keeper)
+            slot = _Slot(number, listening, own, self._care, self._keeper)
             self._slots.append(slot)
             slot.start()
 
@@ -188,23 +196,33 @@ class Supervisor:
         self._before = []
 
 
+class _Care(NamedTuple):
+    """How workers are watched over; the names are those of the supervisor's arguments."""
+
+    peers: Path
+    log: Path
+    ping_seconds: float
+    memory_mb: float | None
+    outgrown: Callable[[Outgrown], None] | None
+
+
 class _Slot:
     """One place for a worker: its socket, its process, and the thread that watches over it."""
 
     def __init__(
         self,
+        number: int,
         listening: socket.socket,
         arguments: list[str],
-        peers: Path,
-        log: Path,
-        ping_seconds: float,
+        care: _Care,
         keeper: Keeper,
     ) -> None:
         self._keeper = keeper
         self._socket = listening
-        self._peers = peers
-        self._log = log
-        self._ping_seconds = ping_seconds
+        self._number = number
+        self._care = care
+        self._leaving_since: float | None = None
+        self._clock = SystemClock()
         self._command = [
             *(sys.executable, "-m", "tidemill.serving.worker", *arguments),
             *("--fd", str(listening.fileno())),
@@ -223,7 +241,7 @@ class _Slot:
         process = self._process
         if process is None or process.poll() is not None:
             return None
-        return folder.read_state(self._peers, process.pid)
+        return folder.read_state(self._care.peers, process.pid)
 
     def ask_to_stop(self) -> None:
         with self._lock:
@@ -242,8 +260,9 @@ class _Slot:
             line, hands = self._keeper.place()
             lent = ["--keeper-fd", str(line.fileno()), "--hands-fd", str(hands)]
             if self.restarts:
-                lent.append("--restarted")
-            with line, self._log.open("ab") as log:
+                lent.append("--restarted" if self._leaving_since is None else "--outgrown")
+            self._leaving_since = None
+            with line, self._care.log.open("ab") as log:
                 # A session of its own: Ctrl-C is for the supervisor, who stops workers in order.
                 self._process = subprocess.Popen(
                     [*self._command, *lent],
@@ -257,14 +276,14 @@ class _Slot:
             os.close(hands)
 
     def _watch(self) -> None:
-        clock = SystemClock()
+        clock = self._clock
         pause = _FIRST_PAUSE
         while not self._stopping.is_set():
             process = self._process
             assert process is not None
             born = clock.monotonic()
             code = self._ended(process)
-            folder.clear(self._peers, process.pid)
+            folder.clear(self._care.peers, process.pid)
             if self._stopping.is_set():
                 break
             logger.warning("the worker with pid %s ended with %s", process.pid, code)
@@ -281,13 +300,44 @@ class _Slot:
         silences = 0
         while True:
             try:
-                return process.wait(self._ping_seconds)
+                return process.wait(self._care.ping_seconds)
             except subprocess.TimeoutExpired:
-                answered = folder.answers(self._peers, process.pid, self._ping_seconds)
+                answered = folder.answers(self._care.peers, process.pid, self._care.ping_seconds)
                 silences = 0 if answered else silences + 1
                 if silences >= _SILENCES:
                     logger.error("the worker with pid %s hangs and is replaced", process.pid)
                     process.kill()
+                self._look_at_memory(process)
+
+    def _look_at_memory(self, process: subprocess.Popen[bytes]) -> None:
+        """Have a worker leave that takes too much: it ends, and the keeper gives on what it has."""
+        limit = self._care.memory_mb
+        if limit is None:
+            return
+        now = self._clock.monotonic()
+        if self._leaving_since is not None:
+            if now - self._leaving_since > _STOP_SECONDS:
+                process.kill()
+            return
+        used = own_memory_mb(process.pid)
+        # One that has not said yet what it serves would not know the signal.
+        if used <= limit or self.state() is None:
+            return
+        logger.error(
+            "the worker with pid %s takes %.0f MB of at most %.0f and is replaced",
+            *(process.pid, used, limit),
+        )
+        self._leaving_since = now
+        process.send_signal(signal.SIGUSR1)
+        self._tell(Outgrown(number=self._number, pid=process.pid, memory_mb=used, limit_mb=limit))
+
+    def _tell(self, outgrown: Outgrown) -> None:
+        if self._care.outgrown is None:
+            return
+        try:
+            self._care.outgrown(outgrown)
+        except Exception:  # whoever is told must not cost us the worker that is to come
+            logger.exception("nobody could be told that worker %s was replaced", outgrown.number)
 
     def _finish(self) -> None:
         process = self._process
@@ -297,7 +347,7 @@ class _Slot:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        folder.clear(self._peers, process.pid)
+        folder.clear(self._care.peers, process.pid)
 
 
 def _listen(host: str, port: int) -> socket.socket:

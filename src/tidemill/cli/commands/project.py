@@ -44,6 +44,7 @@ def register(commands: Any, common: argparse.ArgumentParser) -> None:
     up.add_argument("--grpc-port", help="of the workers, for gRPC; needs the extra grpc")
     up.add_argument("--access-log", help="a file for a line about each request to the workers")
     up.add_argument("--workers", type=int, help="how many (default: 1)")
+    up.add_argument("--worker-memory", help="MB that a worker may take before it is replaced")
     up.add_argument("--tick", type=float, help="how often the loop goes around, in s (default: 30)")
     up.set_defaults(command=_up)
 
@@ -123,6 +124,7 @@ def _up(context: Context, given: argparse.Namespace) -> int:
             tick=float(said["tick"]),
             grpc_port=None if said["grpc_port"] == "off" else int(said["grpc_port"]),
             access_log=None if said["access_log"] == "off" else Path(str(said["access_log"])),
+            worker_memory=None if said["worker_memory"] == "off" else int(said["worker_memory"]),
         )
     return 0
 

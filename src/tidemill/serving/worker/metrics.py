@@ -109,6 +109,11 @@ FAMILIES = (
     ),
     Family("tidemill_worker_restarts_total", "counter", "Workers that died and were replaced."),
     Family(
+        "tidemill_worker_outgrown_total",
+        "counter",
+        "Workers that took more memory than they may and were replaced.",
+    ),
+    Family(
         "tidemill_repeated_total",
         "counter",
         "Requests in the hands of a worker that died, which another has answered.",

@@ -142,6 +142,7 @@ class Worker:
         exporter = self._begin_traces(os.environ)
         # Before it is said that all is ready, so that whoever waits for that finds both.
         rpc = None if self._settings.grpc_port is None else await self._listen_grpc()
+        self._loop.add_signal_handler(signal.SIGUSR1, self._begin_to_leave, rpc, stopped)
         listening = await self._listen()
         gc.collect()
         gc.freeze()
@@ -198,6 +199,23 @@ class Worker:
         task = self._loop.create_task(take_over())
         self._helping.add(task)
         task.add_done_callback(self._helping.discard)
+
+    def _begin_to_leave(self, rpc: Any, stopped: asyncio.Event) -> None:
+        """Make room for another worker, which is given all that is in hand here."""
+        if self._connections.keeping is None:
+            stopped.set()
+            return
+        task = self._loop.create_task(self._give_way(rpc))
+        self._helping.add(task)
+
+    async def _give_way(self, rpc: Any) -> None:
+        if rpc is not None:  # Its connections are kept by nobody: calls are finished first.
+            await rpc.stop(DRAIN_SECONDS)
+        # Nothing is answered between these lines, so nothing is answered that is not logged; and
+        # whatever is not answered when the process ends, the keeper gives to another.
+        self.log.close()
+        self._figures.close()
+        os._exit(0)
 
     def _begin_traces(self, environment: Mapping[str, str]) -> Any:
         """Record traces if there is somewhere to send them; predictions go on without."""
@@ -294,6 +312,7 @@ class Worker:
             Sample("tidemill_log_window_seconds", worker, INTERVAL),
             Sample("tidemill_log_commit_seconds", worker, self.log.commit_seconds),
             Sample("tidemill_worker_restarts_total", (), int(self._settings.restarted)),
+            Sample("tidemill_worker_outgrown_total", (), int(self._settings.outgrown)),
             Sample("tidemill_repeated_total", (), self._connections.repeated),
             *self._watched(),
             *(

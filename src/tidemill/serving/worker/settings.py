@@ -32,6 +32,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         access_log: Where requests are written down, or nowhere.
         number: Its place among the workers of one port, by which metrics tell them apart.
         restarted: Whether it takes the place of one that died.
+        outgrown: Whether it takes the place of one that took too much memory.
         keeper: A socket to the keeper of connections, where there is one.
         hands: Memory for what is in hand, which the keeper can read.
     """
@@ -54,6 +55,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     access_log: Path | None = None
     number: int = 0
     restarted: bool = False
+    outgrown: bool = False
     keeper: int | None = None
     hands: int | None = None
 
@@ -79,6 +81,7 @@ def parse(arguments: list[str]) -> Settings:
     add("--head-seconds", type=float, default=10.0, help="how long a request's head may take")
     add("--number", type=int, default=0, help="its place among the workers of one port")
     add("--restarted", action="store_true", help="it takes the place of one that died")
+    add("--outgrown", action="store_true", help="it takes the place of one that grew too large")
     add("--keeper-fd", type=int, help="a socket to the keeper of connections")
     add("--hands-fd", type=int, help="memory that the keeper reads")
     add("--access-log", type=Path, help="a file with a line of JSON for each request")
@@ -107,6 +110,7 @@ def parse(arguments: list[str]) -> Settings:
         access_log=given.access_log,
         number=given.number,
         restarted=given.restarted,
+        outgrown=given.outgrown,
         keeper=given.keeper_fd,
         hands=given.hands_fd,
     )
