@@ -136,14 +136,16 @@ def _serve_through_kills(
     threads = [threading.Thread(target=load, args=(100 * i,)) for i in range(4)]
     for thread in threads:
         thread.start()
+    ready = 'tidemill_model_processes{worker="0",endpoint="model",version="1"} 2'
     for _ in range(2):
         seen = len(ids)
-        _until(lambda seen=seen: len(ids) > seen + 40 and len(_models(running)) == 2)  # type: ignore[misc]
+        # One that is killed before it has loaded was not there yet, and does not count.
+        _until(lambda seen=seen: len(ids) > seen + 40 and ready in _metrics(running))  # type: ignore[misc]
         victim = _models(running)[0]
         os.kill(victim, signal.SIGKILL)
         _until(lambda victim=victim: victim not in _models(running))  # type: ignore[misc]
     counted = 'tidemill_model_restarts_total{worker="0",endpoint="model",version="1"} 2'
-    _until(lambda: counted in httpx.get(f"{running.serving}/metrics", timeout=20).text)
+    _until(lambda: counted in _metrics(running))
     stop.set()
     for thread in threads:
         thread.join()
@@ -152,6 +154,10 @@ def _serve_through_kills(
     traced = json.loads(tidemill(project, "trace", ids[-1], "--json").stdout)
     assert any(link["reference"] == "model:model@1" for link in traced["links"]), traced
     tidemill(project, "loop", "tick")
+
+
+def _metrics(running: Up) -> str:
+    return httpx.get(f"{running.serving}/metrics", timeout=20).text
 
 
 def _models(running: Up) -> list[int]:
