@@ -67,7 +67,7 @@ def _flow(python: str, what: str, uri: str, folder: Path) -> dict[str, Any]:
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW", "TIDEMILL"))}
     command = [python, "-W", "ignore", str(FLOW), what, uri]
     done = subprocess.run(
-        command, check=False, capture_output=True, text=True, timeout=300, cwd=folder, env=kept
+        command, check=False, capture_output=True, text=True, timeout=600, cwd=folder, env=kept
     )
     assert done.returncode == 0, done.stderr[-4000:]
     return _comparable(json.loads(done.stdout)) if what == "describe" else {}
@@ -89,7 +89,7 @@ def _finite(value: str) -> str:
 
 def _tidemill(*arguments: str) -> None:
     command = [sys.executable, "-m", "tidemill", *arguments]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=400)
     assert done.returncode == 0, done.stderr[-4000:]
 
 
@@ -109,7 +109,7 @@ def _served(home: Path) -> Iterator[str]:
         yield found[0]
     finally:
         server.send_signal(signal.SIGTERM)
-        assert server.wait(30) == 0
+        assert server.wait(120) == 0
         rest.join()
         server.stdout.close()
 
@@ -134,11 +134,11 @@ def _mlflow_server(python: str, uri: str, folder: Path) -> Iterator[str]:
         yield address
     finally:
         os.killpg(server.pid, signal.SIGTERM)
-        server.wait(30)
+        server.wait(120)
 
 
 def _wait_until_healthy(server: subprocess.Popen[bytes], address: str, log: Path) -> None:
-    for _ in range(600):
+    for _ in range(1500):
         try:
             if httpx.get(f"{address}/health", timeout=5).status_code == 200:
                 return
