@@ -86,9 +86,10 @@ class Keeping:
         self._soon()
 
     def opened(self, place: int, descriptor: int) -> None:
-        """Lend a connection."""
+        """Lend a connection, at once: until the keeper has it, it ends with the worker."""
         self._opened[place] = descriptor
-        self._soon()
+        if not self._asked:
+            self._send()
 
     def closed(self, place: int) -> None:
         """Ask for a connection back, before it is closed here."""
