@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
+import numpy as np
 
 from tidemill.core.errors import nearest
 from tidemill.models.errors import InvalidInput
@@ -28,7 +29,7 @@ from tidemill.serving.worker.doors.tensors import (
 )
 from tidemill.serving.worker.http import HttpError, Request
 from tidemill.serving.worker.outputs import Output
-from tidemill.serving.worker.rows import Rows, as_array
+from tidemill.serving.worker.rows import Rows, packed
 from tidemill.serving.worker.version import Version
 
 HEADER_LENGTH = b"inference-header-content-length"
@@ -170,7 +171,7 @@ def _numbers(body: bytes) -> Asked | None:
         data = tensor.data
         if tensor.datatype not in FLOATS or tensor.parameters or not _holds(tensor.shape, data):
             return None
-        values.append(data if len(data) <= _FEW else as_array(data))
+        values.append(data if len(data) <= _FEW else np.frombuffer(packed(data)))
     return (asked, values) if values else None
 
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from tidemill.core.errors import nearest
 from tidemill.models.errors import InvalidInput
 from tidemill.models.inputs import Values
-from tidemill.serving.worker.rows import Inputs, Rows
+from tidemill.serving.worker.rows import Inputs, Rows, packed
 
 MATRIX_NAMES = frozenset(
     {
@@ -86,7 +86,7 @@ _DECLARED = {
     "int": "INT64",
 }
 _MOST = 1 << 40
-_FEW_VALUES = 64
+_FEW_VALUES = 1024
 _PACKED = {"BOOL": "?", "INT64": "q", "FP64": "d"}
 """What answers hold, for `struct`."""
 Parameter = bool | int | float | str
@@ -266,10 +266,9 @@ def _matrix_rows(tensor: Tensor | Floats, values: Values, inputs: Inputs) -> Row
         raise _wrong_type(tensor, sorted(_NUMBERS))
     if shape[0] == 0:
         raise InvalidInput("The request holds no rows.", expected="one row or more")
-    if values.__class__ is np.ndarray and len(values) <= _FEW_VALUES and tensor.datatype in FLOATS:
-        return inputs.numbers(values.tolist(), shape[0])
-    if tensor.__class__ is Floats and values.__class__ is list:
-        return inputs.numbers(values, shape[0])
+    if tensor.datatype in FLOATS and len(values) <= _FEW_VALUES:
+        few = packed(values) if values.__class__ is list else np.asarray(values, "f8").tobytes()
+        return inputs.numbers(few, shape[0])
     try:
         matrix = np.asarray(values, dtype=np.float64).reshape(shape)
     except (TypeError, ValueError, OverflowError) as error:
