@@ -81,8 +81,13 @@ class Server:
     def guard(self, database: str, password: str) -> str:
         """Make an empty database of a role with a password, and return its address without it."""
         where = ("-h", str(self._folder), "-U", "tidemill")
-        role = f"CREATE ROLE {GUARDED} LOGIN PASSWORD '{password}'"
-        self._run("psql", *where, "-q", "-c", role, "postgres")
+        known = f"SELECT FROM pg_roles WHERE rolname = '{GUARDED}'"
+        made = f"IF NOT EXISTS ({known}) THEN CREATE ROLE {GUARDED} LOGIN; END IF;"
+        for statement in (
+            f"DO $$ BEGIN {made} END $$",
+            f"ALTER ROLE {GUARDED} PASSWORD '{password}'",
+        ):
+            self._run("psql", *where, "-q", "-c", statement, "postgres")
         self._run("createdb", *where, "-T", "template0", "-O", GUARDED, database)
         return f"postgresql://{GUARDED}@/{database}?host={self._folder}"
 

@@ -95,8 +95,12 @@ class Server:
         if self._line is None:
             self._line = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
         data = None if body is None else json.dumps(body).encode()
-        self._line.request("GET" if data is None else "POST", path, data, _JSON)
-        answer = self._line.getresponse()
+        try:
+            self._line.request("GET" if data is None else "POST", path, data, _JSON)
+            answer = self._line.getresponse()
+        except ConnectionError:  # it was idle for too long
+            self._line.close()
+            return self.fetch(path, body)
         content = answer.read()
         if answer.status != 200:
             raise RuntimeError(content[:500].decode())

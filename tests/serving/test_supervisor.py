@@ -192,6 +192,26 @@ def test_a_request_that_kills_every_worker_is_refused_in_the_end(supervise: Supe
     assert httpx.post(supervisor.url + INFER, json=BODY).status_code == 200
 
 
+def test_what_a_worker_left_is_not_lost_when_the_one_that_it_is_given_to_dies_too(
+    supervise: Supervise,
+) -> None:
+    supervisor = supervise(workers=2)
+    asking = [Raw(supervisor.port, posted(BODY)) for _ in range(8)]
+    streams = [each._connection.makefile("rb") for each in asking]
+    for each, stream in zip(asking, streams, strict=True):
+        each._connection.sendall(each._request)
+        assert each._answer(stream) == "200"
+    victim, heir = (state.pid for state in supervisor.states())
+    os.kill(heir, signal.SIGSTOP)
+    os.kill(victim, signal.SIGKILL)
+    wait_for(lambda: supervisor.restarts == 1)  # By then the one that stands still was given all.
+    os.kill(heir, signal.SIGKILL)
+    for each, stream in zip(asking, streams, strict=True):
+        with each._connection, stream:
+            each._connection.sendall(each._request)
+            assert each._answer(stream) == "200"
+
+
 def in_hand(supervisor: Supervisor) -> bool:
     """Tell whether a worker has taken what a client sent before."""
     httpx.get(supervisor.url + "/metrics")  # What was there is read before this is answered.

@@ -3,7 +3,8 @@
 A worker lends a descriptor of every connection to the keeper. When the worker dies, the keeper
 compares what TCP counted on each connection with what the worker's memory says, and so knows
 whether a request is unanswered, to the byte. It hands the connection and the request to a living
-worker, or to the next one that is started. Only where part of an answer has been sent, or where
+worker, or to the next one that is started, and holds on to both until that one has lent the
+connection in its turn: it may die, too. Only where part of an answer has been sent, or where
 requests were sent without waiting for answers, is there nothing to repeat, and the connection is
 closed.
 """
@@ -109,7 +110,7 @@ class Keeper:
             self._ready[id(kept)] = kept
             self._hand_over()
         else:
-            kept.take(message, descriptors)
+            self.repeated += kept.take(message, descriptors)
 
     def _inherit(self, kept: _Kept) -> None:
         """Find heirs for what a worker leaves."""
@@ -132,15 +133,11 @@ class Keeper:
                 left.close()
                 continue
             try:
-                data = msgspec.msgpack.encode(left.orphan)
-                socket.send_fds(heir.line, [data], [left.connection.fileno(), left.memory])
+                heir.give(left, self._next)
             except OSError:
                 # It has died too; the line says so in a moment, and others are asked.
                 self._ready.pop(id(heir), None)
                 self._waiting.appendleft(left)
-                continue
-            self.repeated += left.orphan.length > 0
-            left.close()
 
     def _close(self) -> None:
         for key in list(self._selector.get_map().values()):
@@ -161,6 +158,16 @@ class _Left:
         self.memory = os.dup(memory)
         self.orphan = orphan
 
+    def unless_touched(self) -> _Left:
+        """Return what is owed still, if the worker that was to take it over has done nothing."""
+        try:
+            counts = _counts(self.connection)
+        except OSError:
+            counts = None
+        if self.orphan is not None and counts != (self.orphan.came, self.orphan.sent):
+            self.orphan = None
+        return self
+
     def close(self) -> None:
         self.connection.close()
         os.close(self.memory)
@@ -173,8 +180,27 @@ class _Kept:
         self.line = line
         self._memory = memory
         self._connections: dict[int, socket.socket] = {}
+        self._given: dict[int, _Left] = {}
 
-    def take(self, lent: Lent, descriptors: list[int]) -> None:
+    def give(self, left: _Left, number: int) -> None:
+        """Hand over what another worker left.
+
+        Raises:
+            OSError: This one has died, too.
+        """
+        assert left.orphan is not None
+        data = msgspec.msgpack.encode(msgspec.structs.replace(left.orphan, number=number))
+        socket.send_fds(self.line, [data], [left.connection.fileno(), left.memory])
+        self._given[number] = left
+
+    def take(self, lent: Lent, descriptors: list[int]) -> int:
+        """Hold what is lent; return how many requests of others have been taken over with it."""
+        repeated = 0
+        for number in lent.taken:
+            left = self._given.pop(number, None)
+            if left is not None:
+                repeated += left.orphan is not None and left.orphan.length > 0
+                left.close()
         given = iter(descriptors)
         for place, opened in zip(lent.places, lent.opened, strict=True):
             old = self._connections.pop(place, None)
@@ -182,18 +208,25 @@ class _Kept:
                 old.close()
             if opened and (descriptor := next(given, None)) is not None:
                 self._connections[place] = socket.socket(fileno=descriptor)
+        return repeated
 
     def left(self) -> list[_Left]:
-        """Return the connections of a worker that has died."""
+        """Return the connections of a worker that has died, those too that it never took over."""
         connections, self._connections = self._connections, {}
+        given, self._given = self._given, {}
         return [
-            _Left(connection, self._memory, _orphan(connection, self._memory, place))
-            for place, connection in connections.items()
+            *(left.unless_touched() for left in given.values()),
+            *(
+                _Left(connection, self._memory, _orphan(connection, self._memory, place))
+                for place, connection in connections.items()
+            ),
         ]
 
     def close(self) -> None:
         for connection in self._connections.values():
             connection.close()
+        for left in self._given.values():
+            left.close()
         self.line.close()
         os.close(self._memory)
 

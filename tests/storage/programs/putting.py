@@ -8,6 +8,6 @@ from pathlib import Path
 
 from tidemill.storage.blobs.local import LocalBlobs
 
-blobs = LocalBlobs(Path(sys.argv[1]))
-blobs.put(sys.argv[2].encode())
-os.write(1, b"acknowledged")
+if __name__ == "__main__":
+    LocalBlobs(Path(sys.argv[1])).put(sys.argv[2].encode())
+    os.write(1, b"acknowledged")

@@ -153,12 +153,15 @@ class Connection(asyncio.BufferedProtocol):
         self._transport = transport  # type: ignore[assignment]
         hand = self._hand = self._shared.hands.take()
         if hand is None or len(self._shared.open) >= self._limits.connections:
+            if self._left is not None and self._shared.keeping is not None:
+                self._shared.keeping.ended(self._left.number)
             self._refuse(503, "Too many connections.", (b"retry-after", b"1"))
             return
         self._shared.open.add(self)
         descriptor = descriptor_of(transport)
         if self._shared.keeping is not None and descriptor is not None:
-            self._shared.keeping.opened(hand.place, descriptor)
+            number = 0 if self._left is None else self._left.number
+            self._shared.keeping.opened(hand.place, descriptor, number)
         if self._left is not None:
             self._go_on(hand, self._left)
             self._left = None

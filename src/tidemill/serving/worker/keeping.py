@@ -28,10 +28,12 @@ class Lent(msgspec.Struct, array_like=True, tag=True):
     Attributes:
         places: Which places of the worker's memory they have.
         opened: For each place, whether it was opened.
+        taken: The numbers of those among them that another worker left, and of such as have ended.
     """
 
     places: list[int]
     opened: list[bool]
+    taken: list[int] = []
 
 
 class Ready(msgspec.Struct, array_like=True, tag=True):
@@ -47,6 +49,7 @@ class Orphan(msgspec.Struct, array_like=True, tag=True):
         offset: Where what is in hand stands in the memory.
         length: How many bytes are in hand; 0 where nothing is owed.
         attempts: How many workers have died over them.
+        number: By which the keeper knows the connection until it has been lent again.
     """
 
     came: int
@@ -54,6 +57,7 @@ class Orphan(msgspec.Struct, array_like=True, tag=True):
     offset: int
     length: int
     attempts: int
+    number: int = 0
 
 
 Message = Lent | Ready
@@ -75,6 +79,7 @@ class Keeping:
         self._adopt = adopt
         self._opened: dict[int, int] = {}
         self._closed: list[int] = []
+        self._taken: list[int] = []
         self._asked = False
         self._is_ready = False
         line.setblocking(False)
@@ -85,11 +90,24 @@ class Keeping:
         self._is_ready = True
         self._soon()
 
-    def opened(self, place: int, descriptor: int) -> None:
-        """Lend a connection, at once: until the keeper has it, it ends with the worker."""
+    def opened(self, place: int, descriptor: int, number: int = 0) -> None:
+        """Lend a connection, at once: until the keeper has it, it ends with the worker.
+
+        Args:
+            place: Its place in the worker's memory.
+            descriptor: Of the connection.
+            number: Of one that another worker left.
+        """
         self._opened[place] = descriptor
+        if number:
+            self._taken.append(number)
         if not self._asked:
             self._send()
+
+    def ended(self, number: int) -> None:
+        """Say that a connection which another worker left came to nothing."""
+        self._taken.append(number)
+        self._soon()
 
     def closed(self, place: int) -> None:
         """Ask for a connection back, before it is closed here."""
@@ -131,10 +149,15 @@ class Keeping:
             del self._closed[: len(some)]
         while self._opened:
             places = list(self._opened)[:MOST_AT_ONCE]
-            data = msgspec.msgpack.encode(Lent(places, [True] * len(places)))
-            socket.send_fds(line, [data], [self._opened[place] for place in places])
+            lent = Lent(places, [True] * len(places), self._taken)
+            descriptors = [self._opened[place] for place in places]
+            socket.send_fds(line, [msgspec.msgpack.encode(lent)], descriptors)
+            self._taken = []
             for place in places:
                 del self._opened[place]
+        if self._taken:
+            line.send(msgspec.msgpack.encode(Lent([], [], self._taken)))
+            self._taken = []
         if self._is_ready:
             line.send(msgspec.msgpack.encode(Ready()))
             self._is_ready = False

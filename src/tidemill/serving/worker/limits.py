@@ -37,9 +37,11 @@ class Left(msgspec.Struct, frozen=True):
         sent: Bytes that have been sent on it.
         attempts: How many workers have died over what is in hand.
         in_hand: What has come and has no answer yet.
+        number: By which the keeper knows the connection until it has been lent again.
     """
 
     came: int
     sent: int
     attempts: int
     in_hand: bytes
+    number: int = 0

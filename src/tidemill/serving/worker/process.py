@@ -187,7 +187,7 @@ class Worker:
 
     def _adopt(self, connection: socket.socket, orphan: Orphan, in_hand: bytes) -> None:
         """Go on with a connection that another worker left."""
-        left = Left(orphan.came, orphan.sent, orphan.attempts, in_hand)
+        left = Left(orphan.came, orphan.sent, orphan.attempts, in_hand, orphan.number)
 
         async def take_over() -> None:
             try:
@@ -195,6 +195,8 @@ class Worker:
             except OSError as error:
                 logger.warning("a connection could not be taken over: %s", error)
                 connection.close()
+                if self._connections.keeping is not None:
+                    self._connections.keeping.ended(left.number)
 
         task = self._loop.create_task(take_over())
         self._helping.add(task)
