@@ -23,6 +23,7 @@ import polars as pl
 
 from benchmarks import results
 from benchmarks.environments import python_with
+from benchmarks.processes import ended_within
 
 ROWS = int(os.environ.get("BENCH_ROWS", "1000000"))
 COLUMNS = int(os.environ.get("BENCH_COLUMNS", "50"))
@@ -158,11 +159,8 @@ def several(command: list[str], times: int) -> Figures:
     """Return the medians of several runs, or why there is none."""
     found = []
     for _ in range(times):
-        try:
-            done = subprocess.run(
-                command, check=False, capture_output=True, timeout=MOST_SECONDS, text=True
-            )
-        except subprocess.TimeoutExpired:
+        done = ended_within(command, MOST_SECONDS)
+        if done is None:
             return f"over {MOST_SECONDS}"
         if done.returncode:
             last = (done.stderr.strip().splitlines() or ["no message"])[-1]

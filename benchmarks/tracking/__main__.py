@@ -243,6 +243,7 @@ def searches(server: Server, count: int) -> Row:
     """Fill an experiment with runs, and look for the first hundred in three ways."""
     experiment = server.ask(f"{CORE}experiments/create", {"name": f"bench-{count}"})
     asyncio.run(fill(server, experiment["experiment_id"], count))
+    time.sleep(1)  # what a server does after writes is not what is measured
     return looked_for(server, experiment["experiment_id"], count)
 
 

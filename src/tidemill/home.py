@@ -35,6 +35,8 @@ from tidemill.storage.homes.records import HomeRecord, read_record, write_record
 from tidemill.storage.lock import OwnerLock
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from sqlalchemy import Table
 
     from tidemill.datasets.service import Datasets
@@ -58,6 +60,7 @@ if TYPE_CHECKING:
     from tidemill.monitoring.alerts.steadiness import SteadyPolicy
     from tidemill.monitoring.episodes import Episodes
     from tidemill.monitoring.health.service import HealthWatch
+    from tidemill.monitoring.records import WindowReport
     from tidemill.monitoring.reference import Reference
     from tidemill.monitoring.service import Monitor
     from tidemill.monitoring.tasks import Source
@@ -341,7 +344,7 @@ class Home:
             self.clock,
             self.ids,
             policy=self._alert_policy,
-            sources=(MonitorSource(self.journal, self.monitor), LoopSource(), LogSource()),
+            sources=(MonitorSource(self.journal, self._windows_since), LoopSource(), LogSource()),
             gauges=(HealthGauges(self.health, self.clock, self._served),),
         )
 
@@ -658,6 +661,10 @@ class Home:
 
         registered = self.registry.version(Ref("model", model, str(version)))
         return open_bundle(self.unpack(registered.packed), verify=False).signature
+
+    def _windows_since(self, endpoint: str, since: datetime | None) -> list[WindowReport]:
+        """Ask the monitor, which is made when it is first asked: it brings much with it."""
+        return self.monitor.windows(endpoint, since=since)
 
     def reference_source(self, model: str, version: int) -> Source | None:
         """Return where the reference of a version is read from."""

@@ -49,7 +49,10 @@ class Story:
             clock,
             ids,
             policy=lambda: self.policy.alerts,
-            sources=(MonitorSource(self.journal, self.monitor), LoopSource()),
+            sources=(
+                MonitorSource(self.journal, lambda e, since: self.monitor.windows(e, since=since)),
+                LoopSource(),
+            ),
         )
         self.incidents = Incidents(
             self.alerts, self.monitor, self.journal, clock, lambda: self.policy

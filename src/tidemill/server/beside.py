@@ -1,7 +1,8 @@
 """What goes on beside the API: the loop, alerts and their delivery, vital signs, webhooks.
 
-It brings libraries for data with it, which take longer to load than all that the API needs. So it
-is made once the API answers, in the thread of the loop.
+The loop brings libraries for data with it, which take longer to load, and more memory, than all
+that the API needs. So it is made once the API answers, in a thread of its own, and not before there
+is something for it to do: who only tracks runs has neither models in a policy nor endpoints.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ GUARD_SECONDS = 0.5
 ALERT_SECONDS = 5.0
 """How long an alert that only time makes due waits at the most."""
 _BLINK = 0.01
+_BREATH = 0.5
+"""The shortest time between two looks whether there is work for the loop."""
 _SWITCH_SECONDS = 0.0005
 
 
@@ -56,6 +59,7 @@ class Beside(threading.Thread):
         self._traffic = traffic
         self._tick = tick
         self._stopping = threading.Event()
+        self._woken = threading.Event()
         self._failure: BaseException | None = None
         self._answers: Callable[[], bool] = lambda: False
         self._tell: Callable[[], None] = lambda: None
@@ -83,7 +87,9 @@ class Beside(threading.Thread):
             self._tell()
             with ExitStack() as going_on:
                 self._begin(going_on)
-                self._go_around()
+                if self._has_work_some_day():
+                    self._begin_loop(going_on)
+                    self._go_around()
         except BaseException as error:
             self._failure = error
             self._give_up()
@@ -91,31 +97,50 @@ class Beside(threading.Thread):
     def finish(self) -> None:
         """Have everything come to its end, and raise what it failed with."""
         self._stopping.set()
+        self._woken.set()
         if self.is_alive():
             self.join()
         if self._failure is not None:
             raise self._failure
 
     def _begin(self, going_on: ExitStack) -> None:
-        from tidemill.monitoring.apart import Apart
+        """Begin with what every home needs."""
         from tidemill.server.vitals import SAMPLE_SECONDS, sampling
 
         home = self._home
-        looking = Apart()
-        going_on.callback(looking.close)
-        home.monitor.look_apart(looking, home.reference_source)
         watching = Repeater("tidemill-alerts", home.alerts.tick, ALERT_SECONDS)
         delivering = Repeater("tidemill-delivery", home.dispatcher.flush, ALERT_SECONDS)
         sample = sampling(home, self._supervisor, self._traffic)
         vitals = Repeater("tidemill-vitals", sample, SAMPLE_SECONDS)
         for woken in (watching, delivering):
             home.db.watch(woken.wake)
-        assert home.controller  # whose rooms are many, and none is to be waited for later
         _settle()
         for thread in (watching, delivering, vitals):
             going_on.callback(thread.finish, ALERT_SECONDS)
             thread.start()
         going_on.enter_context(_telling(home))
+
+    def _has_work_some_day(self) -> bool:
+        """Wait until there is something for the loop to do; tell whether it comes to that."""
+        self._home.db.watch(self._woken.set)
+        while not self._stopping.is_set():
+            self._woken.clear()
+            if _has_work(self._home):
+                return True
+            self._woken.wait(self._tick)
+            self._stopping.wait(_BREATH)
+        return False
+
+    def _begin_loop(self, going_on: ExitStack) -> None:
+        """Begin with what endpoints and models need, which brings libraries for data with it."""
+        from tidemill.monitoring.apart import Apart
+
+        home = self._home
+        looking = Apart()
+        going_on.callback(looking.close)
+        home.monitor.look_apart(looking, home.reference_source)
+        assert home.controller  # whose rooms are many, and none is to be waited for later
+        _settle()
         going_on.enter_context(_guarding(home, self._supervisor))
 
     def _go_around(self) -> None:
@@ -135,6 +160,15 @@ class Beside(threading.Thread):
                 except Exception:
                     logger.exception("the loop failed this time around")
             self._stopping.wait(self._tick)
+
+
+def _has_work(home: Home) -> bool:
+    """Tell whether a policy names models or data, or something answers: else there is no loop."""
+    try:
+        policy = home.policy
+    except TidemillError:
+        return True  # the loop says what is wrong with it
+    return bool(policy.models or policy.datasets or home.deployments.endpoints())
 
 
 def _settle() -> None:

@@ -18,6 +18,7 @@ from sqlalchemy import Connection
 
 from tidemill.tracking.errors import NotActive, ParamChanged, RunNotFound
 from tidemill.tracking.records import Metric, Param, Tag
+from tidemill.tracking.store import driver_of
 
 PointRow = tuple[str, str, int, int, float, bool]
 _TextRow = tuple[str, str, str]
@@ -154,7 +155,7 @@ def _states(connection: Connection, ids: set[str]) -> dict[str, _State]:
             "SELECT id, lifecycle, experiment_id FROM tracking_runs "  # noqa: S608 marks
             f"WHERE id IN ({marks})"
         )
-        for run_id, lifecycle, experiment_id in connection.exec_driver_sql(query, some):
+        for run_id, lifecycle, experiment_id in _execute(connection, query, some):
             found[run_id] = (lifecycle, experiment_id)
     return found
 
@@ -170,7 +171,7 @@ def _known_params(connection: Connection, batches: Sequence[Batch]) -> dict[tupl
             f"WHERE (run_id, key) IN (VALUES {marks})"
         )
         flat = tuple(part for name in some for part in name)
-        for run_id, key, value in connection.exec_driver_sql(query, flat):
+        for run_id, key, value in _execute(connection, query, flat):
             found[run_id, key] = value
     return found
 
@@ -205,8 +206,15 @@ def _insert(connection: Connection, table: str, rows: Sequence[tuple[Any, ...]])
         while size > len(rows) - at:
             size //= 2
         statement = _statement(table, _marks(connection, rows[0]), size)
-        connection.exec_driver_sql(statement, tuple(chain.from_iterable(rows[at : at + size])))
+        _execute(connection, statement, tuple(chain.from_iterable(rows[at : at + size])))
         at += size
+
+
+def _execute(connection: Connection, statement: str, values: tuple[Any, ...]) -> Any:
+    """Execute a text; SQLite's driver is asked itself, which takes half the time for a few rows."""
+    if connection.dialect.name == "sqlite":
+        return driver_of(connection).execute(statement, values)
+    return connection.exec_driver_sql(statement, values)
 
 
 @lru_cache

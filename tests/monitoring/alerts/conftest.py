@@ -53,7 +53,11 @@ class Desk:
             clock,
             ids,
             policy=lambda: self.policy,
-            sources=(MonitorSource(journal, monitor),),
+            sources=(
+                MonitorSource(
+                    journal, lambda endpoint, since: monitor.windows(endpoint, since=since)
+                ),
+            ),
             gauges=(lambda: self.readings,),
         )
         self.dispatcher = Dispatcher(

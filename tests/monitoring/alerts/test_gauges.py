@@ -40,7 +40,11 @@ class Machine:
             clock,
             ids,
             policy=lambda: self.policy,
-            sources=(MonitorSource(journal, monitor),),
+            sources=(
+                MonitorSource(
+                    journal, lambda endpoint, since: monitor.windows(endpoint, since=since)
+                ),
+            ),
             gauges=(HealthGauges(self.watch, clock, lambda _: ("taxi", 3)),),
         )
 

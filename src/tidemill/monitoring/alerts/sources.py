@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import Literal
 
@@ -12,8 +12,8 @@ from tidemill.journal.service import Journal
 from tidemill.monitoring.alerts.records import Observation, Reading
 from tidemill.monitoring.events import FindingEnded, FindingRaised, WindowJudged
 from tidemill.monitoring.records import Finding, WindowReport
-from tidemill.monitoring.service import Monitor
 
+Windows = Callable[[str, datetime | None], Sequence[WindowReport]]
 _LATER = 8
 """How many of the newest verdicts are looked at when a window of before is judged again."""
 
@@ -23,14 +23,14 @@ class MonitorSource:
 
     Args:
         journal: Where they are.
-        monitor: Has the windows' reports.
+        windows: Returns the reports of an endpoint's windows since a moment.
     """
 
     types = (FindingRaised.type, FindingEnded.type, WindowJudged.type)
 
-    def __init__(self, journal: Journal, monitor: Monitor) -> None:
+    def __init__(self, journal: Journal, windows: Windows) -> None:
         self._journal = journal
-        self._monitor = monitor
+        self._windows = windows
 
     def __call__(self, fact: Fact) -> Sequence[Observation | Reading]:
         """Return what a fact says."""
@@ -83,7 +83,7 @@ class MonitorSource:
             return
         for kind in judged.clear:
             yield _clear(fact, kind, judged.until)
-        reports = self._monitor.windows(judged.endpoint, since=judged.since)
+        reports = self._windows(judged.endpoint, judged.since)
         for report in reports:
             if report.since == judged.since:
                 yield from readings_of(report, fact)
