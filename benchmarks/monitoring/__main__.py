@@ -18,11 +18,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
-import numpy as np
-import polars as pl
 
 from benchmarks import results
 from benchmarks.environments import python_with
+from benchmarks.monitoring.tables import write
 from benchmarks.processes import ended_within
 
 ROWS = int(os.environ.get("BENCH_ROWS", "1000000"))
@@ -91,14 +90,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         paths = [Path(folder) / name for name in ("reference.parquet", "current.parquet")]
         for seed, path in enumerate(paths):
-            made(seed).write_parquet(path)
+            write(path, seed, ROWS, range(COLUMNS))
         compared = {title: ours(way, *paths) for way, title in OURS.items()}
         compared |= {peer.title: theirs(peer, *paths) for peer in THEIRS}
         validated = {title: ours(way, *paths) for way, title in OUR_RULES.items()}
         validated |= {peer.title: theirs(peer, paths[1]) for peer in THEIR_RULES}
         parts = [Path(folder) / f"part-{seed}.parquet" for seed in range(PARTS)]
         for seed, path in enumerate(parts):
-            made(seed, rows=PART_ROWS, columns=range(6, 6 + PART_COLUMNS)).write_parquet(path)
+            write(path, seed, PART_ROWS, range(6, 6 + PART_COLUMNS))
         grown = {
             f"{many:,} million rows": ours("files", parts[0], *_repeated(parts, many), times=1)
             for many in MILLIONS
@@ -117,22 +116,6 @@ def main() -> None:
     results.write(
         "Comparing and validating tables", "python -m benchmarks monitoring", "\n".join(lines)
     )
-
-
-def made(seed: int, *, rows: int = ROWS, columns: range = range(COLUMNS)) -> pl.DataFrame:
-    """Return a table: four fifths numbers, a tenth counts, a tenth categories."""
-    rng = np.random.default_rng(seed)
-    values: dict[str, pl.Series] = {}
-    for i in columns:
-        if i % 10 == 8:
-            column = pl.Series(rng.poisson(20, rows))
-        elif i % 10 == 9:
-            codes = np.minimum(rng.geometric(0.02, rows), 10 ** (1 + i // 10 % 3))
-            column = pl.Series(codes).cast(pl.String)
-        else:
-            column = pl.Series(rng.normal(size=rows) if i % 2 else rng.lognormal(size=rows))
-        values[f"x{i}"] = column
-    return pl.DataFrame(values)
 
 
 def ours(way: str, *paths: Path, times: int = TIMES) -> Figures:

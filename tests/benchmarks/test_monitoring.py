@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks.monitoring.__main__ import made, render, several
+from benchmarks.monitoring.__main__ import render, several
+from benchmarks.monitoring.tables import made
 
 
 def test_the_median_of_several_runs_is_told() -> None:
