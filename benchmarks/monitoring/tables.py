@@ -5,7 +5,8 @@ A process that is started counts the memory of the one that started it as its ow
 
 from __future__ import annotations
 
-from multiprocessing import get_context
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,15 +15,8 @@ import polars as pl
 
 def write(path: Path, seed: int, rows: int, columns: range) -> None:
     """Write a table to a Parquet file."""
-    writer = get_context("spawn").Process(target=_write, args=(path, seed, rows, columns))
-    writer.start()
-    writer.join()
-    if writer.exitcode:
-        raise RuntimeError(f"{path} was not written")
-
-
-def _write(path: Path, seed: int, rows: int, columns: range) -> None:
-    made(seed, rows, columns).write_parquet(path)
+    said = (str(path), str(seed), str(rows), str(columns.start), str(columns.stop))
+    subprocess.run([sys.executable, "-m", "benchmarks.monitoring.tables", *said], check=True)
 
 
 def made(seed: int, rows: int, columns: range) -> pl.DataFrame:
@@ -39,3 +33,8 @@ def made(seed: int, rows: int, columns: range) -> pl.DataFrame:
             column = pl.Series(rng.normal(size=rows) if i % 2 else rng.lognormal(size=rows))
         values[f"x{i}"] = column
     return pl.DataFrame(values)
+
+
+if __name__ == "__main__":
+    numbers = [int(part) for part in sys.argv[2:]]
+    made(numbers[0], numbers[1], range(*numbers[2:])).write_parquet(sys.argv[1])
