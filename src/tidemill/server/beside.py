@@ -42,6 +42,9 @@ class Beside(threading.Thread):
         generation: Which route table the workers must serve before all is ready.
         traffic: Tells what the API has counted.
         tick: How often the loop goes around, in seconds.
+        answers: Tells whether the API answers.
+        ready: Is called once, when the API and the workers both do.
+        give_up: Is called where this here fails, so that the API ends as well.
     """
 
     def __init__(
@@ -51,6 +54,10 @@ class Beside(threading.Thread):
         generation: int,
         traffic: Callable[[], Counts],
         tick: float,
+        *,
+        answers: Callable[[], bool],
+        ready: Callable[[], None],
+        give_up: Callable[[], None],
     ) -> None:
         super().__init__(name="tidemill-loop")
         self._home = home
@@ -61,22 +68,7 @@ class Beside(threading.Thread):
         self._stopping = threading.Event()
         self._woken = threading.Event()
         self._failure: BaseException | None = None
-        self._answers: Callable[[], bool] = lambda: False
-        self._tell: Callable[[], None] = lambda: None
-        self._give_up: Callable[[], None] = lambda: None
-
-    def accompany(
-        self, answers: Callable[[], bool], ready: Callable[[], None], give_up: Callable[[], None]
-    ) -> None:
-        """Start.
-
-        Args:
-            answers: Tells whether the API answers.
-            ready: Is called once, when the API and the workers both do.
-            give_up: Is called where this here fails, so that the API ends as well.
-        """
         self._answers, self._tell, self._give_up = answers, ready, give_up
-        self.start()
 
     def run(self) -> None:
         try:

@@ -91,12 +91,17 @@ def serve(
             home.lock.announce(address)
             home.surroundings = lambda run_id: for_mlflow(home, address, run_id)
             traffic, server = _api(home, supervisor)
-            beside = Beside(home, supervisor, generation, traffic.counts, tick)
-            beside.accompany(
+            beside = Beside(
+                home,
+                supervisor,
+                generation,
+                traffic.counts,
+                tick,
                 answers=lambda: server.started,
                 ready=lambda: on_ready(address, supervisor.url),
                 give_up=server.give_up,
             )
+            beside.start()
             try:
                 server.run(sockets=[listening])
             finally:

@@ -80,7 +80,8 @@ class Shortcut:
 
     def take(self, scope: Scope, line: Line) -> Intake | None:
         """Return what takes in a request's body, or nothing where this is not its way."""
-        begin, upload = self._door.writer(scope), self._door.upload(scope)
+        begin = self._door.writer(scope)
+        upload = self._door.upload(scope) if begin is None else None
         if begin is None and upload is None:
             return None
         if not _says_length(scope) or refusal(scope, self._hosts) is not None:
@@ -88,9 +89,8 @@ class Shortcut:
         tell = partial(self._tell, line, self._clock.monotonic())
         if begin is not None:
             return _Whole(partial(self._write, begin, line.loop, tell))
-        resume = partial(line.loop.call_soon_threadsafe, line.resume)
-        inflow = Inflow(line.pause, resume)
         assert upload is not None
+        inflow = Inflow(line.pause, partial(line.loop.call_soon_threadsafe, line.resume))
         self._answers.when_durable(self._door.receive(upload, inflow), line.loop, tell)
         return inflow
 

@@ -13,10 +13,11 @@ import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from itertools import groupby
 from typing import Any, NamedTuple, TypeVar
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, RootTransaction
 
 from tidemill.storage.db.backend import Backend
 from tidemill.storage.db.errors import DatabaseBusy
@@ -170,9 +171,7 @@ class Writer:
         merge = batch[0].merge
         if merge is None or any(job.merge is not merge for job in batch):
             return None
-        committing = False
-        try:
-            transaction = connection.begin()
+        with _transaction(connection) as transaction:
             try:
                 answers = merge(connection, [job.request for job in batch])
             except BaseException as error:
@@ -180,24 +179,11 @@ class Writer:
                     raise
                 transaction.rollback()
                 return None
-            committing = True
-            transaction.commit()
-        except BaseException as error:
-            raise _BatchLost(error, committing=committing) from error
         return _outcomes(batch, answers)
 
     def _commit(self, connection: Connection, batch: list[_Job]) -> list[_Outcome]:
-        committing = False
-        try:
-            transaction = connection.begin()
-            outcomes = [
-                outcome for jobs in _kinds(batch) for outcome in self._write(connection, jobs)
-            ]
-            committing = True
-            transaction.commit()
-        except BaseException as error:
-            raise _BatchLost(error, committing=committing) from error
-        return outcomes
+        with _transaction(connection):
+            return [outcome for jobs in _kinds(batch) for outcome in self._write(connection, jobs)]
 
     def _write(self, connection: Connection, jobs: list[_Job]) -> list[_Outcome]:
         """Write requests of one kind: together, or, if that fails, one by one."""
@@ -258,6 +244,20 @@ class Writer:
         _log.error("a batch of %d writes failed: %s", len(batch), error)
         for job in batch:
             job.future.set_exception(self._backend.explain(error, committing=committing))
+
+
+@contextmanager
+def _transaction(connection: Connection) -> Iterator[RootTransaction]:
+    """Begin, and commit what was not rolled back; whatever fails takes the batch with it."""
+    committing = False
+    try:
+        transaction = connection.begin()
+        yield transaction
+        if transaction.is_active:
+            committing = True
+            transaction.commit()
+    except BaseException as error:
+        raise _BatchLost(error, committing=committing) from error
 
 
 def _kinds(batch: list[_Job]) -> Iterator[list[_Job]]:
