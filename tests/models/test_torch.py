@@ -6,7 +6,9 @@ not even for development.
 
 from __future__ import annotations
 
+import os
 import subprocess
+import sys
 import sysconfig
 from pathlib import Path
 
@@ -23,12 +25,15 @@ def test_torch_keeps_the_contract_of_flavors() -> None:
     # All that this interpreter has is behind what that one has.
     (place / "ours.pth").write_text(f"import site; site.addsitedir({ours!r})\n")
     command = [python, "-m", "pytest", "-q", "-n", "0", "-W", "default"]
+    # uv makes environments, and is beside this interpreter alone.
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
         [*command, "-p", "no:cacheprovider", "-k", "torch", contract],
         check=False,
         capture_output=True,
         text=True,
         timeout=500,
+        env=os.environ | {"PATH": path},
         cwd=Path(__file__).parents[2],
     )
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from tidemill.core.errors import Findings, TidemillError
-from tidemill.pipelines.executors.jobs import EVENTS, JOB, LOG, RESULT, Job, Logged, Result
+from tidemill.pipelines.executors.jobs import EVENTS, JOB, OUTPUT, RESULT, Job, Logged, Result
 from tidemill.pipelines.steps import Step
 from tidemill.pipelines.values import load_value, store_value
 from tidemill.predictions.frames import frame
@@ -49,11 +49,9 @@ class FileSink:
 
 
 def run_job(folder: Path) -> None:
-    """Run the job of a folder and leave its result there. Output goes to the folder's log."""
-    log = os.open(folder / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    os.dup2(log, 1)
-    os.dup2(log, 2)
+    """Run the job of a folder and leave its result there. Output goes to the owner's pipe."""
     job = msgspec.json.decode((folder / JOB).read_bytes(), type=Job)
+    _print_into(Path(job.scratch) / OUTPUT)
     sys.path[:0] = job.path
     os.environ.update(job.environment)
     _keep_temporary_files_in(job.scratch)
@@ -77,9 +75,16 @@ def run_job(folder: Path) -> None:
     draft.replace(folder / RESULT)
 
 
+def _print_into(pipe: Path) -> None:
+    output = os.open(pipe, os.O_WRONLY)
+    pipe.unlink()  # a step that reads all files of its temporary folder would wait for its end
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    os.close(output)
+
+
 def _keep_temporary_files_in(scratch: str) -> None:
-    if scratch:
-        tempfile.tempdir = os.environ["TMPDIR"] = scratch
+    tempfile.tempdir = os.environ["TMPDIR"] = scratch
 
 
 def _call(job: Job, blobs: LocalBlobs, folder: Path) -> Any:

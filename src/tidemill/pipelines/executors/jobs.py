@@ -10,6 +10,8 @@ from tidemill.pipelines.records import Stored
 from tidemill.tracking.records import Metric, Param, Tag
 
 JOB, RESULT, EVENTS, LOG = "job.json", "result.json", "events.log", "output.log"
+OUTPUT = ".output"
+"""The pipe that a child prints into, in its scratch folder until it has opened it."""
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO
@@ -16,8 +17,17 @@ from typing import IO
 import msgspec
 
 from tidemill.core.settings import without_secrets
-from tidemill.pipelines.executors.jobs import EVENTS, JOB, LOG, RESULT, Job, Logged, Result
-from tidemill.pipelines.executors.logs import CappedLog
+from tidemill.pipelines.executors.jobs import (
+    EVENTS,
+    JOB,
+    LOG,
+    OUTPUT,
+    RESULT,
+    Job,
+    Logged,
+    Result,
+)
+from tidemill.pipelines.executors.logs import StepLog
 from tidemill.predictions.frames import read_frames
 
 _POLL = 0.05
@@ -74,22 +84,11 @@ class ProcessExecutor:
         on_logged: Callable[[Logged], None] | None,
     ) -> Result:
         folder.mkdir(parents=True, exist_ok=True)
-        log = CappedLog(folder / LOG)
         for name in (RESULT, EVENTS):
             (folder / name).unlink(missing_ok=True)
         (folder / JOB).write_bytes(msgspec.json.encode(job))
-        pid = self._start(folder)
-        offset, waited, killed = 0, 0.0, False
-        while True:
-            status = self._wait(pid, _POLL)
-            offset = _follow(folder / EVENTS, offset, on_logged)
-            log.cut()
-            if status is not None:
-                break
-            waited += _POLL
-            if timeout is not None and waited > timeout and not killed:
-                killed = True
-                _kill(pid)
+        with StepLog(folder / LOG, Path(job.scratch) / OUTPUT) as log:
+            status, killed = self._watch(self._start(folder), folder, log, timeout, on_logged)
         if killed:
             return Result(status="failed", error=f"It took longer than {timeout:g} seconds.")
         try:
@@ -97,6 +96,27 @@ class ProcessExecutor:
         except FileNotFoundError:
             how = f"was killed by signal {-status}" if status < 0 else f"exited with {status}"
             return Result(status="failed", error=f"Its process {how} before it had a result.")
+
+    def _watch(
+        self,
+        pid: int,
+        folder: Path,
+        log: StepLog,
+        timeout: float | None,
+        on_logged: Callable[[Logged], None] | None,
+    ) -> tuple[int, bool]:
+        """Return how the child ended, and whether it was killed for taking too long."""
+        offset, killed, more = 0, False, False
+        end = None if timeout is None else time.monotonic() + timeout
+        while True:
+            status = self._wait(pid, 0.0 if more else _POLL)
+            offset = _follow(folder / EVENTS, offset, on_logged)
+            more = log.take()
+            if status is not None:
+                return status, killed
+            if end is not None and time.monotonic() > end and not killed:
+                killed = True
+                _kill(pid)
 
     def close(self) -> None:
         """End the warm process and with it every child."""
