@@ -135,7 +135,7 @@ def test_a_candidate_that_no_worker_can_load_is_rolled_back(
     served: Served, register: Register
 ) -> None:
     version = register(served.home, "contrary")
-    folder = served.home.unpack(version.packed)
+    folder = served.home.shelf.unpack(version.packed)
     (folder / "model.onnx").chmod(0o600)
     size = (folder / "model.onnx").stat().st_size
     (folder / "model.onnx").write_bytes(bytes(size))

@@ -130,7 +130,7 @@ class Beside(threading.Thread):
         home = self._home
         looking = Apart()
         going_on.callback(looking.close)
-        home.monitor.look_apart(looking, home.reference_source)
+        home.monitor.look_apart(looking, home.shelf.reference_source)
         assert home.controller  # whose rooms are many, and none is to be waited for later
         _settle()
         going_on.enter_context(_guarding(home, self._supervisor))

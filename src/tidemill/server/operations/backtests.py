@@ -57,8 +57,8 @@ class Backtests(Subject):
         columns = tuple(segments.split(",")) if segments else limits.segments
         if not columns and policy is not None:
             columns = policy.monitor.segments
-        bundle = self._home.unpack(version.packed)
-        surroundings = self._home.model_surroundings(version.model)
+        bundle = self._home.shelf.unpack(version.packed)
+        surroundings = self._home.shelf.surroundings(version.model)
 
         def work(job: Job) -> None:
             job.show("read")
@@ -69,7 +69,7 @@ class Backtests(Subject):
                     hint="Choose another one with --since and --until.",
                 )
             job.show("replay")
-            self._home.prepare(version.model, version.packed)
+            self._home.shelf.prepare(version.model, version.packed)
             with Sandbox(bundle, clock=SystemClock(), surroundings=surroundings) as sandbox:
                 job.backtest = backtest(
                     rows,

@@ -45,17 +45,17 @@ class Models(Subject):
 
     def bundle(self, ref: str) -> str:
         """The folder of a version's bundle, unpacked."""
-        return str(self._home.unpack(self._version(ref).packed))
+        return str(self._home.shelf.unpack(self._version(ref).packed))
 
     def runtime(self, ref: str) -> Runtime:
         """What the policy says of a version's processes, where it has no twin."""
-        how = self._home.model_surroundings(self._version(ref).model)
+        how = self._home.shelf.surroundings(self._version(ref).model)
         return Runtime(trust=how.trust, keys=tuple(how.keys), limits=how.limits)
 
     def manifest(self, ref: str) -> Manifest:
         """What a version's bundle says of it."""
         # Unpacking has checked every file against its digest.
-        return open_bundle(self._home.unpack(self._version(ref).packed), verify=False)
+        return open_bundle(self._home.shelf.unpack(self._version(ref).packed), verify=False)
 
     def lineage(self, ref: str, depth: Depth = 3) -> list[Edge]:
         """What anything came from and what came of it, so many steps each way."""

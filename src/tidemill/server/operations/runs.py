@@ -53,12 +53,12 @@ class Runs(Subject):
 
     def run_files(self, id: str, prefix: str) -> str:
         """The folder with a run's artifacts below a path, written out."""
-        return str(self._home.artifacts_folder(id, prefix))
+        return str(self._home.shelf.artifacts(id, prefix))
 
     def run_sources(self, id: str) -> str | None:
         """The folder with the code that a pipeline's run was made of, if it is one."""
         digest = self._home.tracking.get(id).tags.get("tidemill.code")
-        return None if digest is None else str(self._home.unpack_code(digest))
+        return None if digest is None else str(self._home.shelf.code(digest))
 
     @changes
     def experiment(self, name: str) -> Experiment:

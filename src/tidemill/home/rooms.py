@@ -1,4 +1,4 @@
-"""Opens a home and builds every room: the only file that names concrete parts.
+"""Builds every room of a home.
 
 Rooms are built when they are first asked for, so that a command that only lists runs does not pay
 for a trainer.
@@ -12,32 +12,25 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from tidemill.core.clock import Clock, SystemClock
-from tidemill.core.digest import canonical
 from tidemill.core.errors import NotFound
 from tidemill.core.ids import Ids
 from tidemill.core.once import once
 from tidemill.core.policy import Policy, ServingPolicy
-from tidemill.core.policy.errors import BadPolicy
 from tidemill.core.policy.reader import read_policy
-from tidemill.core.references import Ref
-from tidemill.core.settings import Value
+from tidemill.home.opening import POLICY, home_record, named_database
+from tidemill.home.shelf import Shelf
+from tidemill.home.tables import declared_tables
 from tidemill.journal.service import Journal
 from tidemill.lineage.service import Lineage
 from tidemill.storage.blobs.local import LocalBlobs
-from tidemill.storage.blobs.records import TreeEntry
-from tidemill.storage.blobs.trees import get_tree
-from tidemill.storage.homes.database import FILE, open_database
+from tidemill.storage.homes.database import open_database
 from tidemill.storage.homes.errors import HomeNotFound
-from tidemill.storage.homes.records import HomeRecord, read_record, write_record
+from tidemill.storage.homes.records import HomeRecord
 from tidemill.storage.lock import OwnerLock
 
 if TYPE_CHECKING:
     from datetime import datetime
-
-    from sqlalchemy import Table
 
     from tidemill.datasets.service import Datasets
     from tidemill.exchange.mlflow.importing import MlflowImport
@@ -52,24 +45,18 @@ if TYPE_CHECKING:
     from tidemill.loop.shadows import Shadows
     from tidemill.loop.tracing import Tracer
     from tidemill.loop.trainer import Trainer
-    from tidemill.models.records import Signature
-    from tidemill.models.runtime.opening import Surroundings
-    from tidemill.models.signing import Signer
     from tidemill.monitoring.alerts.delivery import Dispatcher
     from tidemill.monitoring.alerts.service import Alerts
     from tidemill.monitoring.alerts.steadiness import SteadyPolicy
     from tidemill.monitoring.episodes import Episodes
     from tidemill.monitoring.health.service import HealthWatch
     from tidemill.monitoring.records import WindowReport
-    from tidemill.monitoring.reference import Reference
     from tidemill.monitoring.service import Monitor
-    from tidemill.monitoring.tasks import Source
     from tidemill.pipelines.service import Pipelines
     from tidemill.registry.catalogue import Catalogue
     from tidemill.registry.service import Registry
     from tidemill.serving.looks import Looks
     from tidemill.serving.plans import Plans
-    from tidemill.serving.routes import Runtime
     from tidemill.serving.service import Deployments
     from tidemill.serving.shadows import ShadowReports
     from tidemill.serving.supervisor import Supervisor
@@ -80,10 +67,8 @@ if TYPE_CHECKING:
     from tidemill.webhooks.child import Sender
     from tidemill.webhooks.service import Webhooks
 
-POLICY = "tidemill.toml"
 DEFAULT = ".tidemill"
 _HISTORY = ("journal_", "lineage_")
-_OWN = "homes_"
 
 
 class Home:
@@ -160,8 +145,8 @@ class Home:
                 hint="Make a project with `tidemill init`, or name a home with --home.",
             )
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
-        record = _record(path, project)
-        named = database or _named_database(path, record)
+        record = home_record(path, project)
+        named = database or named_database(path, record)
         return cls(path, record, clock=clock or SystemClock(), rng=rng, database=named)
 
     def close(self) -> None:
@@ -203,10 +188,16 @@ class Home:
         """Where the letterbox lies."""
         return self.path / "predictions"
 
-    @property
-    def environments_folder(self) -> Path:
-        """Where the environments of models without a twin are built."""
-        return self.path / "environments"
+    @once
+    def shelf(self) -> Shelf:
+        """Where models, code and artifacts lie written out."""
+        return Shelf(
+            self.path,
+            self.blobs,
+            lambda: self.policy,
+            lambda: self.registry,
+            lambda: self.tracking,
+        )
 
     @once
     def datasets(self) -> Datasets:
@@ -282,9 +273,9 @@ class Home:
         return Trainer(
             policy=self.policy,
             project=self.project,
-            unpack=self.unpack,
-            environments=self.environments_folder,
-            signer=self._signer,
+            unpack=self.shelf.unpack,
+            environments=self.shelf.environments,
+            signer=self.shelf.signer,
             scratch=self.path / "runs",
             blobs=self.blobs,
             journal=self.journal,
@@ -310,9 +301,9 @@ class Home:
             clock=self.clock,
             ids=self.ids,
             routes=self.routes_file,
-            prepare=self.prepare,
+            prepare=self.shelf.prepare,
             policies=self._serving_policies,
-            runtimes=self._runtimes,
+            runtimes=self.shelf.runtimes,
         )
 
     @once
@@ -327,7 +318,9 @@ class Home:
         """What watches endpoints."""
         from tidemill.monitoring.service import Monitor
 
-        return Monitor(self.db, self.journal, self.clock, self.predictions_folder, self._reference)
+        return Monitor(
+            self.db, self.journal, self.clock, self.predictions_folder, self.shelf.reference
+        )
 
     @once
     def alerts(self) -> Alerts:
@@ -394,7 +387,7 @@ class Home:
         from tidemill.loop.rollouts import Rollouts
         from tidemill.monitoring.arms import Arms
 
-        arms = Arms(self.db, self._signature, self._reference)
+        arms = Arms(self.db, self.shelf.signature, self.shelf.reference)
         return Rollouts(self.deployments, Gathering(arms), self.looks, self.registry, self.clock)
 
     @once
@@ -403,7 +396,7 @@ class Home:
         from tidemill.loop.shadows import Shadows
         from tidemill.monitoring.mirrors import Mirrors
 
-        mirrors = Mirrors(self.db, self._signature)
+        mirrors = Mirrors(self.db, self.shelf.signature)
         return Shadows(self.deployments, mirrors, self.shadow_reports, self.clock)
 
     @once
@@ -469,7 +462,7 @@ class Home:
             self.logged_models,
             self.tracking,
             self.blobs,
-            self.model_surroundings,
+            self.shelf.surroundings,
             self.clock,
         )
 
@@ -557,7 +550,7 @@ class Home:
             journal=self.journal,
             clock=self.clock,
             machine=SystemClock(),
-            bundles=self.path / "bundles",
+            bundles=self.shelf.bundles,
             runs=self.path / "runs",
         )
 
@@ -584,8 +577,8 @@ class Home:
 
         return Supervisor(
             routes=self.routes_file,
-            bundles=self.path / "bundles",
-            environments=self.environments_folder,
+            bundles=self.shelf.bundles,
+            environments=self.shelf.environments,
             predictions=self.predictions_folder,
             peers=self.path / "serving" / "peers",
             log=self.path / "logs" / "workers.log",
@@ -600,53 +593,6 @@ class Home:
             outgrown=noting(self.deployments, self.journal),
         )
 
-    def unpack(self, bundle: str) -> Path:
-        """Return the folder of a stored bundle, where workers read it."""
-        folder = self.path / "bundles" / bundle
-        get_tree(self.blobs, bundle, folder)
-        return folder
-
-    def prepare(self, model: str, bundle: str) -> None:
-        """Bring a bundle to where workers read it, with the environment that it needs.
-
-        Raises:
-            EnvironmentNotBuilt: Its environment cannot be built.
-            NotTrusted: The policy forbids to load it.
-        """
-        from tidemill.models.runtime.environments import Environments
-        from tidemill.models.runtime.model import prepare
-
-        how = self.model_surroundings(model)
-        environments = Environments(how.environments)
-        prepare(self.unpack(bundle), environments, trust=how.trust, keys=how.keys)
-
-    def model_surroundings(self, model: str) -> Surroundings:
-        """Return how a model is run outside of the workers where it has no twin."""
-        from tidemill.models.runtime.limits import Limits
-        from tidemill.models.runtime.opening import Surroundings
-
-        policy = self.policy.models.get(model)
-        if policy is None:
-            return Surroundings(environments=self.environments_folder)
-        return Surroundings(
-            environments=self.environments_folder,
-            limits=Limits.of(policy.runtime),
-            trust=policy.trust,
-            keys=(self._signer().public,) if policy.trust == "signed" else (),
-        )
-
-    def unpack_code(self, digest: str) -> Path:
-        """Return a folder with the code that a run was made of."""
-        folder = self.path / "code" / digest
-        get_tree(self.blobs, digest, folder)
-        return folder
-
-    def artifacts_folder(self, run_id: str, prefix: str) -> Path:
-        """Return a folder with a run's artifacts below a path, written out."""
-        known = self.tracking.artifacts(run_id, prefix)
-        entries = [TreeEntry(a.path, a.digest, a.size) for a in known]
-        return self.unpack_code(self.blobs.put(canonical(entries)).digest)
-
     @once
     def _alert_policy(self) -> SteadyPolicy:
         from tidemill.monitoring.alerts.steadiness import SteadyPolicy
@@ -656,28 +602,9 @@ class Home:
     def _surround(self, run_id: str) -> Mapping[str, str]:
         return self.surroundings(run_id)
 
-    def _signature(self, model: str, version: int) -> Signature:
-        from tidemill.models.bundle import open_bundle
-
-        registered = self.registry.version(Ref("model", model, str(version)))
-        return open_bundle(self.unpack(registered.packed), verify=False).signature
-
     def _windows_since(self, endpoint: str, since: datetime | None) -> list[WindowReport]:
         """Ask the monitor, which is made when it is first asked: it brings much with it."""
         return self.monitor.windows(endpoint, since=since)
-
-    def reference_source(self, model: str, version: int) -> Source | None:
-        """Return where the reference of a version is read from."""
-        from tidemill.monitoring.tasks import Source
-
-        registered = self.registry.version(Ref("model", model, str(version)))
-        return Source(str(self.unpack(registered.packed)), registered.metrics)
-
-    def _reference(self, model: str, version: int) -> Reference | None:
-        from tidemill.monitoring.reference import read_reference
-
-        registered = self.registry.version(Ref("model", model, str(version)))
-        return read_reference(self.unpack(registered.packed), registered.metrics)
 
     def _served(self, endpoint: str) -> tuple[str, int]:
         try:
@@ -686,81 +613,8 @@ class Home:
             return "", 0
         return champion.model, champion.version
 
-    def _runtimes(self) -> dict[str, Runtime]:
-        from tidemill.serving.routes import Runtime
-
-        found = {}
-        for name, policy in self.policy.models.items():
-            how = self.model_surroundings(name)
-            endpoint = policy.serving.endpoint or name
-            found[endpoint] = Runtime(trust=how.trust, keys=tuple(how.keys), limits=how.limits)
-        return found
-
-    def _signer(self) -> Signer:
-        from tidemill.models.signing import Signer
-
-        return Signer.open(self.path / "keys" / "signing.pem")
-
     def _serving_policies(self) -> dict[str, ServingPolicy]:
         return {
             policy.serving.endpoint or name: policy.serving
             for name, policy in self.policy.models.items()
         }
-
-
-def declared_tables() -> list[Table]:
-    """Return the tables of all rooms, those first that others point to.
-
-    What a database says of its home is not among them: it does not move with what a home holds.
-    """
-    from tidemill.datasets import store as _datasets
-    from tidemill.journal import store as _journal
-    from tidemill.lineage import store as _lineage
-    from tidemill.monitoring import store as _monitoring
-    from tidemill.monitoring.alerts import store as _alerts
-    from tidemill.pipelines import store as _pipelines
-    from tidemill.registry import store as _registry
-    from tidemill.serving import store as _serving
-    from tidemill.storage.db.schema import metadata
-    from tidemill.tracking import store as _tracking
-    from tidemill.webhooks import store as _webhooks
-
-    # To import a room's store is to declare its tables.
-    rooms = (
-        *(_alerts, _datasets, _journal, _lineage, _monitoring, _pipelines, _registry, _serving),
-        *(_tracking, _webhooks),
-    )
-    assert rooms
-    return [t for t in metadata.sorted_tables if not t.name.startswith(_OWN)]
-
-
-def _record(path: Path, project: Path | None) -> HomeRecord:
-    known = read_record(path)
-    if project is None and known.project is not None:
-        return known
-    if project is None and (path.parent / POLICY).exists():
-        project = path.parent
-    record = msgspec.structs.replace(
-        known, project=None if project is None else str(project.absolute())
-    )
-    if record != known or not (path / "home.json").exists():
-        write_record(path, record)
-    return record
-
-
-def _named_database(path: Path, record: HomeRecord) -> str | None:
-    """Return the database that the environment or the project's settings name, where one does."""
-    from tidemill.core.settings import resolve_one
-
-    policy = (path.parent if record.project is None else Path(record.project)) / POLICY
-    file: dict[str, Value] = {}
-    try:
-        file = read_policy(policy.read_bytes(), filename=str(policy)).settings
-    except OSError:
-        pass
-    except BadPolicy:
-        # What a home remembers counts even while its policy is being mended.
-        if record.database is None and not (path / FILE).exists():
-            raise
-    found = resolve_one("database", environment=os.environ, file=file, filename=str(policy))
-    return None if found.origin == "default" else str(found.value)
