@@ -137,6 +137,7 @@ class Home:
             HomeOwned: Another process owns it.
             RecordsElsewhere: It keeps its records in another database than the one named.
             DatabaseOfAnotherHome: The database holds the records of another home.
+            RecordsGone: The database held its records, and was emptied since.
         """
         path = path.absolute()
         if not create and not (path / "home.json").exists():

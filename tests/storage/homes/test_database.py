@@ -17,7 +17,12 @@ from tidemill.core.errors import Conflict
 from tidemill.core.policy.errors import BadPolicy
 from tidemill.home import Home
 from tidemill.storage.db.errors import DatabaseNotOurs, DatabaseUnreachable
-from tidemill.storage.homes.errors import DatabaseOfAnotherHome, HomeTooNew, RecordsElsewhere
+from tidemill.storage.homes.errors import (
+    DatabaseOfAnotherHome,
+    HomeTooNew,
+    RecordsElsewhere,
+    RecordsGone,
+)
 
 
 @pytest.fixture
@@ -33,6 +38,14 @@ def write(home: Path, name: str, database: str | None = None) -> None:
 def experiments(home: Path) -> set[str]:
     with Home.open(home) as opened:
         return {e.name for e in opened.tracking.experiments()}
+
+
+def forget(url: str) -> None:
+    """Leave a database as one is that was made a moment ago, as far as homes are concerned."""
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(text("DELETE FROM homes_identity"))
+    engine.dispose()
 
 
 def test_a_database_that_was_named_once_is_found_again(tmp_path: Path, url: str) -> None:
@@ -139,13 +152,27 @@ def test_a_home_that_was_killed_before_it_was_known_there_opens_again(
     tmp_path: Path, url: str
 ) -> None:
     write(tmp_path / "home", "kept", url)
-    engine = create_engine(url)
-    with engine.begin() as connection:
-        connection.execute(text("DELETE FROM homes_identity"))
-    engine.dispose()
+    forget(url)
+    file = tmp_path / "home" / "home.json"
+    known = json.loads(file.read_bytes())
+    assert known.pop("claimed") is True
+    file.write_text(json.dumps(known))
     assert "kept" in experiments(tmp_path / "home")
+    assert json.loads(file.read_bytes())["claimed"] is True
     with pytest.raises(DatabaseOfAnotherHome):
         Home.open(tmp_path / "two", database=url)
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_a_database_that_was_made_anew_is_not_taken_for_the_one_that_had_the_records(
+    tmp_path: Path, url: str, named: bool
+) -> None:
+    write(tmp_path / "home", "kept", url)
+    forget(url)
+    before = (tmp_path / "home" / "home.json").read_bytes()
+    with pytest.raises(RecordsGone, match=r"holds none of the records.*made anew.*pg_restore"):
+        Home.open(tmp_path / "home", database=url if named else None)
+    assert (tmp_path / "home" / "home.json").read_bytes() == before
 
 
 @pytest.mark.parametrize("alembic", [False, True])

@@ -14,7 +14,7 @@ from sqlalchemy import insert, select
 
 from tidemill.core.settings import SQLITE, without_password
 from tidemill.storage.db.engine import Database
-from tidemill.storage.homes.errors import DatabaseOfAnotherHome, RecordsElsewhere
+from tidemill.storage.homes.errors import DatabaseOfAnotherHome, RecordsElsewhere, RecordsGone
 from tidemill.storage.homes.records import FORMAT, HomeRecord, write_record
 from tidemill.storage.homes.store import identity
 
@@ -39,6 +39,7 @@ def open_database(
     Raises:
         RecordsElsewhere: The home keeps its records in another one.
         DatabaseOfAnotherHome: It holds another home's.
+        RecordsGone: It held this home's, and holds none any more.
         StorageError: It cannot be opened; `Database.open` tells how.
     """
     _check_file(home, record, named)
@@ -77,12 +78,27 @@ def _claim(
         )
     if owner is None and record.database not in {None, shown}:
         raise _elsewhere(home, str(record.database), f"{shown} was named, which has none")
+    if owner is None and record.claimed:
+        raise _gone(home, shown)
     kept = msgspec.structs.replace(record, format=FORMAT, database=shown, id=record.id or new_id())
-    # First here, then there: a home that knows its name can claim again after a crash.
-    write_record(home, kept)
     if owner is None:
+        # First here, then there: a home that knows its name can claim again after a crash.
+        write_record(home, kept)
         database.write(lambda c: c.execute(insert(identity).values(id=kept.id)).close())
+    kept = msgspec.structs.replace(kept, claimed=True)
+    if kept != record:
+        write_record(home, kept)
     return kept
+
+
+def _gone(home: Path, shown: str) -> RecordsGone:
+    return RecordsGone(
+        f"The database {shown} holds none of the records that the home {home} kept there: it was "
+        "emptied, or made anew.",
+        expected="the database as the home left it",
+        hint="Bring it back from a backup with `pg_restore`; or begin anew in another folder, with "
+        "--home.",
+    )
 
 
 def _elsewhere(home: Path, kept: str, said: str) -> RecordsElsewhere:

@@ -23,3 +23,7 @@ class RecordsElsewhere(HomeError, Conflict):
 
 class DatabaseOfAnotherHome(HomeError, Conflict):
     """The database that was named holds the records of another home."""
+
+
+class RecordsGone(HomeError, Conflict):
+    """The database held the records of the home, and was emptied since."""

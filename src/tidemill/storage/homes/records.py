@@ -24,12 +24,15 @@ class HomeRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         database: The URL of the database that was named, without its password; nothing where the
             records are in a file of the home.
         id: What that database knows this home by.
+        claimed: Whether that database has been seen to know it: where it does not any more, it was
+            emptied.
     """
 
     format: int
     project: str | None = None
     database: str | None = None
     id: str | None = None
+    claimed: bool = False
 
 
 def read_record(home: Path) -> HomeRecord:
