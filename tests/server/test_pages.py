@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from urllib.request import urlopen
@@ -89,8 +89,18 @@ def test_a_model_is_followed_to_its_run_and_its_rows(tmp_path: Path) -> None:
     project.mkdir()
     for command in ("init", "run"):
         subprocess.run([sys.executable, "-m", "tidemill", command], cwd=project, check=True)
+    with Home.open(project / ".tidemill") as home:
+        now = home.clock.now()
+        for weeks, predictions, quality in ((2, 100, {"roc_auc": 0.97}), (1, 0, {})):
+            report = a_window(
+                now - timedelta(weeks=weeks), quality, predictions, endpoint="model", model="model"
+            )
+            home.db.write(partial(store.set_window, report=report))
     server = Server(project / ".tidemill")
     try:
+        overview = drawn(server.address, tmp_path)
+        assert f"nobody has asked since {now - timedelta(weeks=1):%Y-%m-%d}" in overview
+        assert "<dt>roc_auc</dt><dd>0.970" in overview
         models = drawn(f"{server.address}/page/models.html", tmp_path)
         assert "champion → 1" in models
         one = drawn(f"{server.address}/page/models.html#model/1", tmp_path)
@@ -155,23 +165,37 @@ def an_incident(home: Home) -> None:
     subject = Ref("endpoint", "taxis")
     home.journal.record(FindingRaised(finding=finding), subject=subject, actor="monitoring")
     for number, value in enumerate([0.48, 0.47, 0.12]):
-        since = now - (3 - number) * week
-        report = WindowReport(
-            since=since,
-            until=since + week,
-            predictions=100,
-            errors=0,
-            latency_p50_us=1.0,
-            latency_p99_us=2.0,
-            labelled=100,
-            coverage=1.0,
-            realised={"recall": value},
-            intervals={"recall": (value - 0.05, value + 0.05)},
-            estimated={"recall": 0.4},
-            reference={"recall": 0.48},
-            columns=(),
-            segments=(),
-            **about,
-        )
+        report = a_window(now - (3 - number) * week, {"recall": value}, **about)
         home.db.write(partial(store.set_window, report=report))
     home.alerts.tick()
+
+
+def a_window(
+    since: datetime,
+    realised: dict[str, float],
+    predictions: int = 100,
+    *,
+    endpoint: str,
+    model: str,
+    version: int = 1,
+) -> WindowReport:
+    """Return a week in which nothing but quality was looked at."""
+    return WindowReport(
+        endpoint=endpoint,
+        model=model,
+        version=version,
+        since=since,
+        until=since + timedelta(weeks=1),
+        predictions=predictions,
+        errors=0,
+        latency_p50_us=1.0,
+        latency_p99_us=2.0,
+        labelled=predictions,
+        coverage=1.0,
+        realised=realised,
+        intervals={metric: (value - 0.05, value + 0.05) for metric, value in realised.items()},
+        estimated=dict.fromkeys(realised, 0.4),
+        reference=dict.fromkeys(realised, 0.48),
+        columns=(),
+        segments=(),
+    )

@@ -197,6 +197,8 @@ class _Replay:
                 self._play_day(number, day)
                 generation = self._home.deployments.write_routes()
                 supervisor.wait(generation)
+            self._view.say("the last labels arrive")
+            self._settle(last)
         finally:
             if self._traffic is not None:
                 self._traffic.close()
@@ -270,6 +272,21 @@ class _Replay:
         self._home.controller.tick(on_decision=self._view.decision)
         self._home.dispatcher.flush()
         self._show(number, day)
+
+    def _settle(self, last: date) -> None:
+        """Wait for the labels of the last days, and judge the windows that they belong to."""
+        assert self._traffic is not None
+        closing = turn_of(last)
+        policy = self._home.policy.models[MODEL].monitor
+        rest = timedelta(seconds=policy.window + policy.label_delay)
+        for day in _days(last + timedelta(days=1), last + rest):
+            since, until = turn_of(day - timedelta(days=1)), turn_of(day)
+            self._clock.set(until)
+            known = self._year.known(since, until)
+            self._traffic.tell(known.filter(pl.col("scheduled_departure") < closing))
+            self._traffic.flush()
+            self._home.controller.watch()
+            self._home.dispatcher.flush()
 
     def _show(self, number: int, day: date) -> None:
         facts = self._home.journal.read(after=self._seen, types=(FindingRaised.type,))

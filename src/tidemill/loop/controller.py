@@ -111,6 +111,12 @@ class Controller:
             self._shadows.look(endpoint)
         return made
 
+    def watch(self) -> None:
+        """Judge what is due, and tell a person of it; decide nothing."""
+        for model, policy in self._trainer.policy.models.items():
+            self._watch(model, policy)
+        self._alerts.tick()
+
     @property
     def rolling(self) -> bool:
         """Whether any candidate is being rolled out."""

@@ -135,7 +135,7 @@ function happened(fact) {
   const numbers = Object.entries(data.numbers || {}).map(([key, value]) => `${key} ${figure(value)}`).join(" · ");
   const made = element("li", { className: TONE[data.action] || TONE[data.status] || (fact.type === "endpoint.deployed" ? "good" : "") },
     element("time", { textContent: minute(fact.time) }), element("span", { className: "kind", textContent: kinds[fact.type]() }),
-    element("p", { textContent: text }));
+    worded("p", text));
   if (numbers) made.append(element("p", { className: "numbers", textContent: numbers }));
   made.append(element("p", { className: "result", textContent: fact.actor }));
   return made;

@@ -18,12 +18,6 @@ function lasted(from, to) {
   return seconds < 2 * 86400 ? `${(seconds / 3600).toFixed(0)} hours` : `${(seconds / 86400).toFixed(0)} days`;
 }
 
-// Names in backticks are set as code; everything is text.
-function worded(name, text, options = {}) {
-  const parts = text.split("`").map((part, i) => (i % 2 ? element("code", { textContent: part }) : part));
-  return element(name, options, ...parts);
-}
-
 function card(title, ...children) {
   return element("div", { className: "card" }, element("h2", { textContent: title }), ...children);
 }

@@ -56,7 +56,7 @@ async function model(name) {
   const past = history.map((c) => element("li", { className: c.version === null ? "bad" : "good" },
     element("time", { textContent: minute(c.time) }),
     element("span", { className: "kind", textContent: `${c.alias}: ${c.previous ?? "none"} → ${c.version ?? "none"}` }),
-    element("p", { textContent: c.reason }), element("p", { className: "result", textContent: c.actor })));
+    worded("p", c.reason), element("p", { className: "result", textContent: c.actor })));
   const none = element("li", { className: "empty", textContent: "Nothing yet." });
   place("content").replaceChildren(
     element("div", { className: "bartop" }, element("h2", { textContent: name }), element("span", { textContent: `${versions.length} versions` })),

@@ -62,6 +62,12 @@ const bytes = (count) => {
   return `${(count / 1000 ** power).toFixed(1)} ${"kMGT"[power - 1]}B`;
 };
 
+// Names in backticks are set as code; everything is text.
+function worded(name, text, options = {}) {
+  const parts = text.split("`").map((part, i) => (i % 2 ? element("code", { textContent: part }) : part));
+  return element(name, options, ...parts);
+}
+
 function say(text, ok = true) {
   place("state").className = `state ${ok ? "ok" : "lost"}`;
   place("state").textContent = text;

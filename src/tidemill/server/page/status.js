@@ -64,7 +64,8 @@ function chart(windows, metric) {
 function endpoint(entry) {
   const { deployment, rollout } = entry;
   const windows = [...entry.windows].reverse();
-  const last = windows.at(-1);
+  // Where nobody has asked since, what was seen last still tells something.
+  const last = windows.findLast((w) => w.predictions) ?? windows.at(-1);
   const metric = last ? Object.keys(last.realised)[0] || Object.keys(last.estimated)[0] : undefined;
   const article = element("article");
   article.append(element("header", {}, element("h3", {}, element("a", { textContent: deployment.endpoint, href: `/page/endpoint.html#${encodeURIComponent(deployment.endpoint)}` }))));
@@ -73,11 +74,12 @@ function endpoint(entry) {
   if (last) {
     tiles.append(tile(metric || "quality", number(last.realised[metric]), `when made ${number(last.reference[metric])}`));
     tiles.append(tile("labelled", `${Math.round(last.coverage * 100)}%`, `of ${last.predictions.toLocaleString()} in the window`));
-    tiles.append(tile("answered in", `${(last.latency_p99_us / 1000).toFixed(1)} ms`, "99 of 100"));
+    tiles.append(tile("answered in", last.predictions ? `${(last.latency_p99_us / 1000).toFixed(1)} ms` : "–", "99 of 100"));
     const moved = last.columns.filter((c) => c.drifted).map((c) => c.column);
     tiles.append(tile("columns that moved", String(moved.length), moved.slice(0, 3).join(", ")));
   }
   article.append(tiles, traffic(deployment));
+  if (last && last !== windows.at(-1)) article.append(element("p", { className: "key", textContent: `nobody has asked since ${day(last.until)}` }));
   if (rollout) article.append(element("p", { className: "key", textContent: `rolling out version ${rollout.candidate.version}: ${rollout.reason}` }));
   if (metric) {
     article.append(chart(windows, metric));
@@ -85,7 +87,7 @@ function endpoint(entry) {
     key.append(element("i"), `${metric} realised, with its 95% interval`, element("i", { className: "dash" }), "expected without labels");
     article.append(key);
   } else {
-    article.append(element("p", { className: "empty", textContent: "No window has been judged yet." }));
+    article.append(element("p", { className: "empty", textContent: last ? "No label has come yet." : "No window has been judged yet." }));
   }
   return article;
 }
@@ -95,7 +97,7 @@ const TONE = { rollback: "bad", "refuse-data": "bad", promote: "good", critical:
 function item(tone, moment, kind, ...texts) {
   const made = element("li", { className: TONE[tone] || "" });
   made.append(element("time", { textContent: moment }), element("span", { className: "kind", textContent: kind }));
-  texts.filter(Boolean).forEach((text, i) => made.append(element("p", { className: i ? "result" : "", textContent: text })));
+  texts.filter(Boolean).forEach((text, i) => made.append(worded("p", text, { className: i ? "result" : "" })));
   return made;
 }
 
@@ -129,7 +131,7 @@ function show(status) {
   fill("decisions", status.decisions.map((d) => item(d.kind, minute(d.time), d.kind, d.reason, d.result)), "Nothing yet.");
   fill("findings", status.findings.map((f) => item(f.severity, `until ${day(f.until)}`, f.kind, f.message)), "Nothing yet.");
   table(status.models);
-  fill("intentions", status.intentions.map((i) => element("li", { textContent: `${i.model}: ${i.act ? "train now" : "wait"}. ${i.reason}` })), "The policy has no model.");
+  fill("intentions", status.intentions.map((i) => worded("li", `${i.model}: ${i.act ? "train now" : "wait"}. ${i.reason}`)), "The policy has no model.");
 }
 
 async function renew() {
