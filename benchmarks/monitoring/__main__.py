@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -20,7 +19,7 @@ from pathlib import Path
 import msgspec
 
 from benchmarks import results
-from benchmarks.environments import python_with
+from benchmarks.environments import NotInstalled, python_with
 from benchmarks.monitoring.tables import write
 from benchmarks.processes import ended_within
 
@@ -32,8 +31,6 @@ MOST_SECONDS = int(os.environ.get("BENCH_SECONDS", "120"))
 PEERS = Path(__file__).with_name("peers")
 PARTS, PART_ROWS, PART_COLUMNS = 4, 1_000_000, 5
 """Of the table that is read from disk: so many files are read again and again."""
-MAKING_SECONDS = 900
-"""How long uv may take to bring a peer's packages."""
 
 
 class Peer(msgspec.Struct, frozen=True):
@@ -125,15 +122,10 @@ def ours(way: str, *paths: Path, times: int = TIMES) -> Figures:
 
 def theirs(peer: Peer, *paths: Path) -> Figures:
     """Measure a peer, or say why it cannot be measured; bringing its packages is not counted."""
-    command = python_with(peer.packages)
     try:
-        brought = subprocess.run(
-            [*command, "-c", ""], check=False, capture_output=True, timeout=MAKING_SECONDS
-        )
-    except subprocess.TimeoutExpired:
-        return f"cannot be installed within {MAKING_SECONDS} s"
-    if brought.returncode:
-        return "cannot be installed"
+        command = python_with(peer.packages)
+    except NotInstalled as error:
+        return str(error)
     script = str(PEERS / f"{peer.script}.py")
     return several([*command, script, *map(str, paths), *peer.arguments], peer.times)
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 
+from benchmarks.environments import programs_of
 from tidemill.serving.routes import EndpointRoutes, RouteTable, RouteTarget, write_routes
 
 PEERS = Path(__file__).with_name("peers")
@@ -239,21 +240,8 @@ def write_peers_files(home: Path) -> None:
 
 
 def _bin(server: Server) -> Path:
-    """Return where the programs of a server's environment are; made by uv where it is missing."""
-    if not server.packages:
-        return Path(sys.executable).parent
-    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-    name = server.packages[0]
-    folder = cache / "tidemill-bench" / name
-    if not (folder / "done").exists():
-        uv = str(Path(sys.executable).with_name("uv"))
-        subprocess.run([uv, "venv", "-q", "--clear", "--python", "3.11", str(folder)], check=True)
-        python = str(folder / "bin" / "python")
-        subprocess.run(
-            [uv, "pip", "install", "-q", "--python", python, *server.packages], check=True
-        )
-        (folder / "done").touch()
-    return folder / "bin"
+    """Return where the programs of a server's environment are."""
+    return programs_of(server.packages) if server.packages else Path(sys.executable).parent
 
 
 def _path(server: Server) -> str:

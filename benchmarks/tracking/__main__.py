@@ -15,7 +15,6 @@ import http.client
 import json
 import os
 import re
-import shutil
 import socket
 import statistics
 import subprocess
@@ -28,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import results
+from benchmarks.environments import programs_of
 from benchmarks.processes import children, proportional
 from benchmarks.tracking import filling
 
@@ -129,7 +129,14 @@ def main() -> None:
         folder = Path(name)
         commands = {
             "tidemill": ours(folder / "home"),
-            "mlflow": [str(peer()), "server", "--port", "PORT", "--host", "127.0.0.1"],
+            "mlflow": [
+                str(programs_of(("mlflow",)) / "mlflow"),
+                "server",
+                "--port",
+                "PORT",
+                "--host",
+                "127.0.0.1",
+            ],
         }
         found: dict[str, Row] = {}
         for who, command in commands.items():
@@ -154,19 +161,6 @@ def ours(home: Path) -> list[str]:
         *(sys.executable, "-m", "tidemill", "up", "--home", str(home)),
         *("--port", "PORT", "--serve-port", "0", "--workers", "1"),
     ]
-
-
-def peer() -> Path:
-    """Return MLflow's command; its environment is made when it is first needed."""
-    uv = shutil.which("uv", path=Path(sys.executable).parent) or "uv"
-    home = Path(__file__).parents[1] / ".envs" / "mlflow"
-    if (home / "bin" / "mlflow").exists():
-        return home / "bin" / "mlflow"
-    subprocess.run([uv, "venv", "-q", "--python", sys.executable, str(home)], check=True)
-    python = home / "bin" / "python"
-    subprocess.run([uv, "pip", "install", "-q", "--python", str(python), "mlflow"], check=True)
-    subprocess.run([str(python), "-m", "compileall", "-q", str(home / "lib")], check=False)
-    return home / "bin" / "mlflow"
 
 
 def measure(server: Server, *, many: bool) -> Row:
