@@ -16,6 +16,7 @@ from tidemill.journal.service import Journal
 from tidemill.storage.blobs.local import LocalBlobs
 from tidemill.storage.db.engine import Database
 from tidemill.storage.db.migration import VERSIONS
+from tidemill.tracking.blocks import SIZE
 from tidemill.tracking.records import Metric
 from tidemill.tracking.service import Tracking
 
@@ -94,7 +95,49 @@ def test_what_was_deleted_before_is_dated(tmp_path: Path, clock: SimulatedClock)
     again.close()
 
 
+def test_an_old_metric_gets_its_blocks_as_more_is_logged(
+    tmp_path: Path, clock: SimulatedClock
+) -> None:
+    url = f"sqlite:///{tmp_path}/tidemill.db"
+    db = Database.open(url)
+    journal = Journal(db, clock, Ids(clock))
+    tracking = Tracking(db, LocalBlobs(tmp_path / "blobs"), journal, clock, Ids(clock))
+    run = tracking.start_run(tracking.experiment("e").id, actor="user:me").id
+    tracking.log(run, metrics=[Metric("m", math.sin(s), 5, s) for s in range(10_000)])
+    tracking.log(run, metrics=[Metric("few", 0.5, 5, 0)])
+    before = tracking.sample(run, "m", most=100)
+    db.close()
+    _undo_0006(tmp_path / "tidemill.db")
+    again = Database.open(url)
+    tracking = Tracking(again, LocalBlobs(tmp_path / "blobs"), journal, clock, Ids(clock))
+    assert tracking.sample(run, "m", most=100) == before
+    more = [Metric("m", math.sin(s), 5, s) for s in range(10_000, 20_000)]
+    for first in range(0, len(more), 1000):
+        tracking.log(run, metrics=more[first : first + 1000])
+    with again.read() as connection:
+        (blocks,) = connection.execute(text("SELECT COUNT(*) FROM tracking_blocks")).one()
+    assert 50 < blocks < 20_000 / SIZE
+    assert tracking.sample(run, "m", most=100, first=0, last=9_999) == before
+    again.close()
+
+
+def _undo_0006(path: Path) -> None:
+    engine = create_engine(f"sqlite:///{path}")
+    with engine.begin() as connection:
+        connection.execute(text("DROP TABLE tracking_blocks"))
+        for column in ("loose", "loose_from"):
+            connection.execute(text(f"ALTER TABLE tracking_newest DROP COLUMN {column}"))
+        connection.execute(
+            text(
+                "UPDATE alembic_version SET version_num = 'tracking_0005' "
+                "WHERE version_num = 'tracking_0006'"
+            )
+        )
+    engine.dispose()
+
+
 def _undo_0005(path: Path) -> None:
+    _undo_0006(path)
     engine = create_engine(f"sqlite:///{path}")
     with engine.begin() as connection:
         for table in ("tracking_experiments", "tracking_runs", "tracking_models"):

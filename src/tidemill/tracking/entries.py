@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection
 
+from tidemill.tracking.blocks import ENOUGH, make_blocks
 from tidemill.tracking.errors import NotActive, ParamChanged, RunNotFound
 from tidemill.tracking.records import Metric, Param, Tag
 from tidemill.tracking.store import driver_of
@@ -96,8 +97,10 @@ def keep_points(connection: Connection, points: Sequence[PointRow]) -> None:
 
 def _keep(connection: Connection, points: Sequence[PointRow], states: dict[str, _State]) -> None:
     _insert(connection, "points", points)
-    best = [(*row, states[row[0]][1]) for row in _newest(points)]
-    _insert(connection, "newest", best)
+    best = [(*row, states[row[0]][1], first, count) for row, first, count in _newest(points)]
+    for run_id, key, loose in _insert(connection, "newest", best):
+        if loose >= ENOUGH:
+            make_blocks(connection, run_id, key, loose)
 
 
 def _refusal(batch: Batch, states: dict[str, _State]) -> BaseException | None:
@@ -135,16 +138,21 @@ def _take_params(
     return None
 
 
-def _newest(points: Iterable[PointRow]) -> list[PointRow]:
-    """Return the newest point of each metric of each run."""
-    best: dict[tuple[str, str], PointRow] = {}
+def _newest(points: Iterable[PointRow]) -> list[tuple[PointRow, int, int]]:
+    """Return the newest point of each metric of each run, its first step, and how many it has."""
+    found: dict[tuple[str, str], list[Any]] = {}
     for row in points:
-        name = row[:2]
-        before = best.get(name)
+        known = found.get(row[:2])
+        if known is None:
+            found[row[:2]] = [row, row[2], 1]
+            continue
+        known[2] += 1
         # The step alone says it nearly always, and slices take longer.
-        if before is None or row[2] > before[2] or row[2:5] > before[2:5]:
-            best[name] = row
-    return list(best.values())
+        if row[2] > known[0][2] or row[2:5] > known[0][2:5]:
+            known[0] = row
+        elif row[2] < known[1]:
+            known[1] = row[2]
+    return [(row, first, count) for row, first, count in found.values()]
 
 
 def _states(connection: Connection, ids: set[str]) -> dict[str, _State]:
@@ -177,15 +185,27 @@ def _known_params(connection: Connection, batches: Sequence[Batch]) -> dict[tupl
 
 
 _POINT = "(run_id, key, step, timestamp, value, nan)"
-_BEST = "(run_id, key, step, timestamp, value, nan, experiment_id)"
+_BEST = "(run_id, key, step, timestamp, value, nan, experiment_id, loose_from, loose)"
 _TEXT = "(run_id, key, value)"
-_RANK = "(excluded.step, excluded.timestamp, excluded.value) > ({0}.step, {0}.timestamp, {0}.value)"
+_OLD = "tracking_newest"
+_NEWER = (
+    "(excluded.step, excluded.timestamp, excluded.value) > "
+    f"({_OLD}.step, {_OLD}.timestamp, {_OLD}.value)"
+)
+
+
+def _better(column: str, where: str = _NEWER) -> str:
+    return f"{column} = CASE WHEN {where} THEN excluded.{column} ELSE {_OLD}.{column} END"
+
+
 _INSERTS = {
     "points": f"tracking_points {_POINT} VALUES (%) ON CONFLICT DO NOTHING",
+    # `blocks` tells what is loose.
     "newest": (
-        f"tracking_newest {_BEST} VALUES (%) ON CONFLICT (run_id, key) DO UPDATE SET "
-        "step = excluded.step, timestamp = excluded.timestamp, value = excluded.value, "
-        f"nan = excluded.nan WHERE {_RANK.format('tracking_newest')}"
+        f"{_OLD} {_BEST} VALUES (%) ON CONFLICT (run_id, key) DO UPDATE SET "
+        f"{', '.join(map(_better, ('step', 'timestamp', 'value', 'nan')))}, "
+        f"{_better('loose_from', f'excluded.loose_from < {_OLD}.loose_from')}, "
+        f"loose = {_OLD}.loose + excluded.loose RETURNING run_id, key, loose"
     ),
     "params": f"tracking_params {_TEXT} VALUES (%) ON CONFLICT DO NOTHING",
     "tags": (
@@ -195,19 +215,26 @@ _INSERTS = {
 }
 
 
-def _insert(connection: Connection, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
+def _insert(
+    connection: Connection, table: str, rows: Sequence[tuple[Any, ...]]
+) -> list[tuple[Any, ...]]:
     """Insert rows in as few statements as there are ones in their number, written in binary.
 
     A statement of many rows takes half the time of many statements of one, and gives the
-    interpreter to another thread once where those do so for each row.
+    interpreter to another thread once where those do so for each row. What the statements return
+    is returned.
     """
     at, size = 0, _TOGETHER
+    returned: list[tuple[Any, ...]] = []
     while at < len(rows):
         while size > len(rows) - at:
             size //= 2
         statement = _statement(table, _marks(connection, rows[0]), size)
-        _execute(connection, statement, tuple(chain.from_iterable(rows[at : at + size])))
+        done = _execute(connection, statement, tuple(chain.from_iterable(rows[at : at + size])))
+        if table == "newest":
+            returned += done.fetchall()
         at += size
+    return returned
 
 
 def _execute(connection: Connection, statement: str, values: tuple[Any, ...]) -> Any:

@@ -138,6 +138,8 @@ newest = _of_run(
     Column("value", Double, nullable=False),
     Column("nan", Boolean, nullable=False),
     Column("experiment_id", String(32), nullable=False),
+    Column("loose_from", BigInteger),
+    Column("loose", BigInteger, nullable=False, server_default=text("0")),
     Index(None, "experiment_id", "key", "nan", "value"),
 )
 artifacts = _of_run(
