@@ -12,6 +12,7 @@ from tidemill.monitoring import distances
 from tidemill.monitoring.blocks import MOST_CATEGORIES
 from tidemill.monitoring.compared import ColumnComparison
 from tidemill.monitoring.sketches import Floats, Names, Numbers, Sketch
+from tidemill.monitoring.steps import Steps, distance_moved, widest_gap
 
 MOST_BARS = 12
 CURVE = tuple(np.linspace(0, 1, 51).tolist())
@@ -48,20 +49,24 @@ def gaps(usual: Numbers, now: Numbers) -> tuple[float, float]:
         >>> gaps(Numbers.of(np.array([0.0, 1.0])), Numbers.of(np.array([2.0, 3.0])))
         (1.0, 2.0)
     """
-    many = len(usual.points), len(now.points)
-    if not (many[0] and many[1]):
+    if not (len(usual.points) and len(now.points)):
         return _gap_of_ends(usual, now), float("nan")
+    if usual.weights is None and now.weights is None:
+        statistic = widest_gap(
+            Steps(usual.points, usual.below, usual.present),
+            Steps(now.points, now.below, now.present),
+        )
+        return max(statistic, _gap_of_ends(usual, now)), distance_moved(usual.points, now.points)
+    return _gaps_of_weighted(usual, now)
+
+
+def _gaps_of_weighted(usual: Numbers, now: Numbers) -> tuple[float, float]:
     values = np.concatenate([usual.points, now.points])
     # Two ascending runs: the stable sort merges them in one pass.
     order = np.argsort(values, kind="stable")
     values = values[order]
-    mine = order < many[0]
-    if usual.weights is None and now.weights is None:
-        below = np.cumsum(mine)
-        above = np.arange(1, len(values) + 1) - below
-        heights = below.astype(np.float64), above.astype(np.float64)
-    else:
-        heights = _heights(usual, order, mine), _heights(now, order - many[0], ~mine)
+    mine = order < len(usual.points)
+    heights = _heights(usual, order, mine), _heights(now, order - len(usual.points), ~mine)
     last = np.append(values[1:] > values[:-1], True)
     shares = [(h[last] + s.below) / s.present for h, s in zip(heights, (usual, now), strict=True)]
     statistic = float(np.abs(shares[0] - shares[1]).max())

@@ -16,11 +16,15 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from tidemill.monitoring.ranks import ascending, values_at
+
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
 Form = Literal["number", "moment", "truth"]
 POINTS = 4096
 MOST_NAMES = 4096
+_STRETCH = 1 << 15
+"""So many values at a time are summed, which a processor's cache holds."""
 
 
 class Moments(msgspec.Struct, frozen=True):
@@ -44,10 +48,13 @@ class Moments(msgspec.Struct, frozen=True):
         if not len(values):
             return cls()
         with np.errstate(over="ignore", invalid="ignore"):
-            mean = float(values.mean())
-            off = values - mean
-            squares = off * off
-            return cls(len(values), mean, float(squares.sum()), float((squares * off).sum()))
+            mean, second, third = float(values.mean()), 0.0, 0.0
+            for start in range(0, len(values), _STRETCH):
+                off = values[start : start + _STRETCH] - mean
+                squares = off * off
+                second += float(squares.sum())
+                third += float((squares * off).sum())
+            return cls(len(values), mean, second, third)
 
     def __add__(self, other: Moments) -> Moments:
         """Return the moments of both together.
@@ -136,22 +143,22 @@ class Numbers(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             >>> sketch.quantiles(np.array([0.5])).round(-2).tolist(), sketch.error
             ([50000.0], 0.0005)
         """
-        ordered = np.sort(values)
-        first, last = np.searchsorted(ordered, [-np.inf, np.inf], side="right")
-        present = int(np.searchsorted(ordered, np.nan))
-        last = int(np.searchsorted(ordered, np.inf))
-        finite = ordered[first:last]
-        whole = cls(
-            points=finite,
-            missing=len(values) - present,
-            below=int(first),
-            above=present - last,
-            least=float(finite[0]) if len(finite) else 0.0,
-            most=float(finite[-1]) if len(finite) else 0.0,
+        there = np.isfinite(values)
+        finite, others = (values, values[:0]) if there.all() else (values[there], values[~there])
+        many = len(finite)
+        kept = many if points is None else min(many, points)
+        return cls(
+            points=_kept(finite, kept),
+            weights=None if kept == many else np.full(kept, many / kept),
+            missing=int(np.isnan(others).sum()),
+            below=int((others == -np.inf).sum()),
+            above=int((others == np.inf).sum()),
+            least=float(finite.min()) if many else 0.0,
+            most=float(finite.max()) if many else 0.0,
             moments=Moments.of(finite),
+            error=0.0 if kept == many else 0.5 / kept,
             form=form,
         )
-        return whole if points is None else whole.reduced(points)
 
     @property
     def rows(self) -> int:
@@ -168,11 +175,10 @@ class Numbers(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         if len(self.points) <= points:
             return self
         step = self.moments.many / points
-        ranks = (np.arange(points) + 0.5) * step
         if self.weights is None:
-            chosen = np.ceil(ranks).astype(np.int64) - 1
+            chosen = _ranks(self.moments.many, points)
         else:
-            chosen = np.searchsorted(np.cumsum(self.weights), ranks)
+            chosen = np.searchsorted(np.cumsum(self.weights), (np.arange(points) + 0.5) * step)
         return msgspec.structs.replace(
             self,
             points=self.points[np.minimum(chosen, len(self.points) - 1)],
@@ -362,6 +368,17 @@ class Gathering:
         if not parts:
             return Numbers(points=np.zeros(0))
         return merge_numbers(parts, self._points)
+
+
+def _kept(finite: Floats, kept: int) -> Floats:
+    many = len(finite)
+    return ascending(finite) if kept == many else values_at(finite, _ranks(many, kept))
+
+
+def _ranks(many: int, kept: int) -> Counts:
+    """Return the places in the middle of equal steps of rank."""
+    ranks = np.ceil((np.arange(kept) + 0.5) * (many / kept)).astype(np.int64) - 1
+    return np.asarray(np.minimum(ranks, many - 1))
 
 
 def _between(ordered: Floats, places: Floats) -> Floats:
