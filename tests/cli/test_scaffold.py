@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
 import pytest
 from sklearn.datasets import load_diabetes, load_iris
 
+from tidemill.cli.entry import run
 from tidemill.cli.scaffold import LabelNeeded, ProjectExists, scaffold
 from tidemill.core.policy.errors import BadPolicy
 from tidemill.core.policy.reader import read_policy
@@ -26,7 +28,7 @@ def table(bunch: object, label: str = "y") -> pl.DataFrame:
 
 def make(folder: Path, data: Path | None = None, **options: object) -> list[Path]:
     given = {"label": None, "time": None, "key": None, "model": "model", "github": False}
-    return scaffold(folder, data=data, **(given | options))  # type: ignore[arg-type]
+    return list(scaffold(folder, data=data, **(given | options)).files)  # type: ignore[arg-type]
 
 
 def trained(folder: Path, label: str) -> object:
@@ -104,3 +106,57 @@ def test_mistakes_are_named_and_nothing_is_written(tmp_path: Path) -> None:
     with pytest.raises(UnreadableData, match="not there"):
         make(project, tmp_path / "nothing.csv", label="y")
     assert not project.exists()
+
+
+def orders(days: int, many: int = 6000) -> pl.DataFrame:
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    return pl.DataFrame(
+        {
+            "Order ID": [f"A{n:06}" for n in range(many)],
+            "lines": range(many),
+            "ordered at": [start + timedelta(days=days) * n / many for n in range(many)],
+            "note": ["two words"] * many,
+            "price": [float(n % 90) for n in range(many)],
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("days", "holdout"), [(90, 604800.0), (9, 0.2), (3000, 0.2)], ids=["months", "days", "years"]
+)
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_when_a_row_happened_and_which_it_is_are_told_by_the_data(
+    tmp_path: Path, suffix: str, days: int, holdout: float
+) -> None:
+    data = tmp_path / f"orders.{suffix}"
+    rows = orders(days)
+    rows.write_csv(data) if suffix == "csv" else rows.write_parquet(data)
+    make(tmp_path / "p", data, label="price")
+    policy = read_policy((tmp_path / "p" / "tidemill.toml").read_bytes())
+    assert policy.datasets["rows"].time == "ordered at"
+    assert policy.datasets["rows"].key == "Order ID"
+    assert policy.models["model"].holdout == holdout
+    contract = read_contract(tmp_path / "p" / "contracts" / "rows.toml")
+    assert [c.name for c in contract.features] == ["lines", "note"]
+
+
+def test_what_could_be_several_columns_is_not_guessed(tmp_path: Path) -> None:
+    data = tmp_path / "orders.parquet"
+    again = pl.col("ordered at").alias("sent at"), pl.col("Order ID").alias("invoice no")
+    orders(90).with_columns(*again).write_parquet(data)
+    make(tmp_path / "p", data, label="price")
+    policy = read_policy((tmp_path / "p" / "tidemill.toml").read_bytes())
+    assert (policy.datasets["rows"].time, policy.datasets["rows"].key) == (None, None)
+    make(tmp_path / "q", data, label="price", time="sent at", key="invoice no")
+    policy = read_policy((tmp_path / "q" / "tidemill.toml").read_bytes())
+    assert policy.datasets["rows"].time == "sent at"
+    assert policy.datasets["rows"].key == "invoice no"
+
+
+def test_it_is_said_what_was_guessed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = tmp_path / "orders.parquet"
+    orders(90).write_parquet(data)
+    assert run(["init", str(tmp_path / "p"), "--data", str(data), "--label", "price"]) == 0
+    said = capsys.readouterr().err
+    assert "'ordered at' seems to say when a row happened: --time would name another." in said
+    assert "'Order ID' seems to say which row it is: --key would name another." in said

@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import json
 import shutil
+from datetime import timedelta
 from importlib.resources import files
 from pathlib import Path
 
+import msgspec
 import polars as pl
 
+from tidemill.core.contract import Contract
 from tidemill.core.errors import Conflict, Usage, nearest
 from tidemill.core.policy import ModelPolicy
 from tidemill.core.policy.reader import read_policy
 from tidemill.datasets import frames
 from tidemill.datasets.contracts import write_contract
-from tidemill.datasets.inference import infer
+from tidemill.datasets.conversion import converted
+from tidemill.datasets.inference import infer, likely_key, likely_time
 from tidemill.pipelines.training import task_of
 
 DATASET = "rows"
 EXAMPLE = "target"
+_WEEK = timedelta(days=7)
+_FEWEST_HELD_OUT = 200
+_LARGEST_SHARE = 0.3
 PROJECT_FILES = ("tidemill.toml", "pipeline.py")
 
 
@@ -30,6 +37,18 @@ class LabelNeeded(Usage):
     """The data were named, and their label was not."""
 
 
+class Scaffold(msgspec.Struct, frozen=True, kw_only=True):
+    """A project that was written.
+
+    Attributes:
+        files: Its files.
+        guessed: The roles of columns that nobody named, and that the data suggest.
+    """
+
+    files: tuple[Path, ...]
+    guessed: dict[str, str] = {}
+
+
 def scaffold(
     folder: Path,
     *,
@@ -39,8 +58,8 @@ def scaffold(
     key: str | None,
     model: str,
     github: bool,
-) -> list[Path]:
-    """Write a project and return its files.
+) -> Scaffold:
+    """Write a project.
 
     Without data, the project comes with scikit-learn's breast-cancer data, so that it works.
 
@@ -48,8 +67,8 @@ def scaffold(
         folder: Where; made if it is missing.
         data: A table to begin with; it is copied into the project.
         label: The column to predict.
-        time: The column that says when a row happened.
-        key: The column that names a row.
+        time: The column that says when a row happened; guessed where it is left out.
+        key: The column that names a row; guessed where it is left out.
         model: The model's name.
         github: Whether a GitHub workflow is written as well.
 
@@ -68,6 +87,8 @@ def scaffold(
             expected=nearest("", rows.columns),
             hint=f"Write: tidemill init --data {data} --label COLUMN",
         )
+    guessed = _guess(rows, infer(rows, label=chosen, time=time, key=key), time, key)
+    time, key = time or guessed.get("time"), key or guessed.get("key")
     contract = infer(rows, label=chosen, time=time, key=key)
     task = task_of(ModelPolicy(train="", dataset=""), rows[chosen])
     regression = task == "regression"
@@ -78,7 +99,7 @@ def scaffold(
         label=_quoted(chosen),
         columns=columns,
         model=model,
-        holdout='"7d"' if time else 0.2,
+        holdout='"7d"' if time and _suffices(rows, contract, time) else 0.2,
         gate="r2 = { min = 0.0 }" if regression else "roc_auc = { min = 0.6 }",
     )
     read_policy(policy)
@@ -95,7 +116,26 @@ def scaffold(
     if github:
         workflow = folder / ".github" / "workflows" / "tidemill.yml"
         written.append(_write(workflow, _template("github.yml")))
-    return written
+    return Scaffold(files=tuple(written), guessed=guessed)
+
+
+def _guess(
+    rows: pl.DataFrame, contract: Contract, time: str | None, key: str | None
+) -> dict[str, str]:
+    found = {
+        "time": None if time else likely_time(rows, contract),
+        "key": None if key else likely_key(rows, contract),
+    }
+    return {role: column for role, column in found.items() if column}
+
+
+def _suffices(rows: pl.DataFrame, contract: Contract, time: str) -> bool:
+    """Whether the rows of the last week are enough to judge a model, and leave enough to learn."""
+    moments = (
+        converted(rows.lazy(), contract).select(pl.col(time).cast(pl.Datetime)).collect()[time]
+    )
+    held = int((moments > moments.max() - _WEEK).sum())  # type: ignore[operator]
+    return _FEWEST_HELD_OUT <= held <= _LARGEST_SHARE * rows.height
 
 
 def _check_vacant(folder: Path) -> None:

@@ -7,6 +7,7 @@ people, since a first day in January says nothing of July.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 
 import polars as pl
@@ -18,6 +19,10 @@ from tidemill.datasets.errors import BadContract
 from tidemill.datasets.frames import column_type
 
 MOST_CLASSES = 50
+_FEWEST_NAMED = 20
+_LONGEST_NAME = 64
+_NAMES = re.compile(r"(^|[\s_.-])(id|key|uuid|guid|no|nr|number)$", re.IGNORECASE)
+_CAMEL = re.compile(r"[a-z](Id|ID|Key|No|Nr)$")
 
 
 def infer(
@@ -55,6 +60,53 @@ def infer(
                 expected=nearest(name, frame.columns),
             )
     return Contract(columns=tuple(_column(frame[name], roles) for name in frame.columns))
+
+
+def likely_time(frame: pl.DataFrame, contract: Contract) -> str | None:
+    """Return the column that probably says when a row happened: the only one that says a moment.
+
+    Example:
+        >>> rows = pl.DataFrame({"at": ["2026-01-01T05:00", "2026-01-02T07:30"], "late": [0, 1]})
+        >>> likely_time(rows, infer(rows, label="late"))
+        'at'
+    """
+    kinds = {"datetime", "date"}
+    found = [c.name for c in contract.columns if c.type in kinds and c.role == "ignored"]
+    known = [name for name in found if frame.height and not frame[name].null_count()]
+    return known[0] if len(found) == len(known) == 1 else None
+
+
+def likely_key(frame: pl.DataFrame, contract: Contract) -> str | None:
+    """Return the column that probably names a row, where one alone does it best.
+
+    It has another value in each row: words without spaces, or whole numbers in a column that is
+    called an id or the like.
+
+    Example:
+        >>> rows = pl.DataFrame({"order_id": range(30), "n": range(30), "late": [0, 1] * 15})
+        >>> likely_key(rows, infer(rows, label="late"))
+        'order_id'
+    """
+    found = [c.name for c in contract.features if _may_name(frame[c.name], c.type)]
+    called = [name for name in found if _is_called_so(name)]
+    best = called or found
+    return best[0] if len(best) == 1 else None
+
+
+def _may_name(values: pl.Series, kind: str) -> bool:
+    if len(values) < _FEWEST_NAMED or values.null_count():
+        return False
+    if kind == "string":
+        said = values.cast(pl.String)
+        if said.str.len_chars().max() > _LONGEST_NAME or said.str.contains(r"\s").any():  # type: ignore[operator]
+            return False
+    elif not (kind == "int" and _is_called_so(values.name)):
+        return False
+    return values.n_unique() == len(values)
+
+
+def _is_called_so(name: str) -> bool:
+    return bool(_NAMES.search(name) or _CAMEL.search(name))
 
 
 def _column(values: pl.Series, roles: dict[str, Role]) -> Column:

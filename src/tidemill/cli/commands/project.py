@@ -65,7 +65,7 @@ def register(commands: Any, common: argparse.ArgumentParser) -> None:
 def _init(context: Context, given: argparse.Namespace) -> int:
     from tidemill.cli.scaffold import scaffold
 
-    written = scaffold(
+    made = scaffold(
         given.folder,
         data=given.data,
         label=given.label,
@@ -74,9 +74,12 @@ def _init(context: Context, given: argparse.Namespace) -> int:
         model=given.model,
         github=given.github,
     )
-    if not context.output.data([str(p) for p in written]):
-        for path in written:
+    if not context.output.data([str(p) for p in made.files]):
+        for path in made.files:
             context.output.say(f"wrote {path}")
+        for role, column in made.guessed.items():
+            what = {"time": "when a row happened", "key": "which row it is"}[role]
+            context.output.say(f"{column!r} seems to say {what}: --{role} would name another.")
         context.output.say("Next: look at tidemill.toml, then `tidemill run` and `tidemill up`.")
     return 0
 
