@@ -124,13 +124,16 @@ def test_an_old_metric_gets_its_blocks_as_more_is_logged(
 def _undo_0006(path: Path) -> None:
     engine = create_engine(f"sqlite:///{path}")
     with engine.begin() as connection:
+        before = "ix_tracking_runs_experiment_id_started"
+        connection.execute(text(f"DROP INDEX {before}_id"))
+        connection.execute(text(f"CREATE INDEX {before} ON tracking_runs (experiment_id, started)"))
         connection.execute(text("DROP TABLE tracking_blocks"))
         for column in ("loose", "loose_from"):
             connection.execute(text(f"ALTER TABLE tracking_newest DROP COLUMN {column}"))
         connection.execute(
             text(
                 "UPDATE alembic_version SET version_num = 'tracking_0005' "
-                "WHERE version_num = 'tracking_0006'"
+                "WHERE version_num = 'tracking_0007'"
             )
         )
     engine.dispose()

@@ -86,8 +86,13 @@ runs = Table(
     Column("lifecycle", String(10), nullable=False),
     Column("deleted", Moment),
     ForeignKeyConstraint(["experiment_id"], ["tracking_experiments.id"]),
-    Index(None, "experiment_id", "started"),
     Index(None, "deleted"),
+)
+Index(
+    "ix_tracking_runs_experiment_id_started_id",
+    runs.c.experiment_id,
+    runs.c.started.desc(),
+    runs.c.id,
 )
 
 
