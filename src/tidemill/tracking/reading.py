@@ -31,7 +31,7 @@ from tidemill.tracking.records import (
     View,
 )
 from tidemill.tracking.sampling import Samples
-from tidemill.tracking.selection import source_of
+from tidemill.tracking.selection import selection_of
 from tidemill.tracking.thinning import Span, thinned
 
 
@@ -251,14 +251,20 @@ class Reading(Experiments):
             of = columns.experiment_id
             where.insert(0, of == experiment_ids[0] if only else of.in_(list(experiment_ids)))
         order = ordering(search.RUNS, order_by, (columns.started.desc(), columns.id.asc()))
-        return lambda connection, most, offset: store.read_rows(
-            connection,
-            *where,
-            source=source_of(connection, filter),
-            order=order,
-            limit=most,
-            offset=offset,
-        )
+
+        def read(connection: Connection, most: int, offset: int) -> Sequence[Row[Any]]:
+            chosen = selection_of(connection, filter)
+            return store.read_rows(
+                connection,
+                *where,
+                *chosen.where,
+                source=chosen.source,
+                order=order,
+                limit=most,
+                offset=offset,
+            )
+
+        return read
 
 
 def run_of(connection: Connection, run_id: str) -> Run:

@@ -1,42 +1,65 @@
 """Finds the rare param or tag that a filter asks for, from which its runs are read.
 
 Runs are read newest first until a page is full, which is quick where many runs pass. Where few do,
-because of one value that few runs have, it is quicker to begin at that value. How many have it is
-counted along the index, and no further than matters.
+because of one value that few runs have, it is quicker to begin at that value. In between, the runs
+with that value are gathered first, and others are passed over by their ids alone, without a look at
+their rows. How many have it is counted along the index, and no further than matters.
 """
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, FromClause, func, select
-from sqlalchemy.sql.selectable import Subquery
+from typing import NamedTuple
+
+from sqlalchemy import ColumnElement, Connection, FromClause, Select, func, literal_column, select
 
 from tidemill.core.search.parser import parse_filter
 from tidemill.core.search.syntax import Both, Comparison, Node
 from tidemill.tracking.store import INDEXED, beginning, params, runs, tags
 
-RARE = 8000
+RARE = 4000
 """Runs that can be looked at one by one in the time that a page may take."""
+SCARCE = 20_000
+"""Runs whose ids can be gathered in a few milliseconds. Others are so common that pages fill."""
 _TABLES = {
     **dict.fromkeys(("param", "params", "parameter", "parameters"), params),
     **dict.fromkeys(("tag", "tags"), tags),
 }
 
 
-def source_of(connection: Connection, filter: str) -> FromClause:
-    """Return from what runs are to be selected: their table, or only those with a rare value.
+class Selection(NamedTuple):
+    """From what runs are to be selected.
+
+    Attributes:
+        source: Their table, or only those with a rare value.
+        where: What those with a scarce value pass; the filter asks for it, too, but takes longer.
+    """
+
+    source: FromClause = runs
+    where: tuple[ColumnElement[bool], ...] = ()
+
+
+def selection_of(connection: Connection, filter: str) -> Selection:
+    """Return from what the runs are to be selected that a filter lets through.
 
     Raises:
         BadSearch: The filter cannot be read.
     """
-    best: tuple[int, Subquery] | None = None
+    counted: list[tuple[int, Select[tuple[str]]]] = []
     for comparison in _equalities(parse_filter(filter)):
         having = _having(comparison)
-        count = connection.scalar(select(func.count()).select_from(having)) or 0
-        if count <= RARE and (best is None or count < best[0]):
-            best = count, having
-    if best is None:
-        return runs
-    return best[1].join(runs, runs.c.id == best[1].c.run_id)
+        some = having.limit(SCARCE + 1).subquery()
+        count = connection.scalar(select(func.count()).select_from(some)) or 0
+        counted.append((count, having))
+    count, rarest = min(counted, key=lambda entry: entry[0], default=(SCARCE, None))
+    if rarest is not None and count <= RARE:
+        # The limit says to the planner how many there are at the most.
+        rare = rarest.limit(RARE + 1).subquery()
+        return Selection(rare.join(runs, runs.c.id == rare.c.run_id))
+    if connection.dialect.name != "sqlite":
+        return Selection()  # its planner knows how common values are
+    # The sign keeps SQLite from looking up each of the ids, and sorting what it finds.
+    named = literal_column("+tracking_runs.id", runs.c.id.type)
+    return Selection(where=tuple(named.in_(having) for n, having in counted if n <= SCARCE))
 
 
 def _equalities(node: Node | None) -> list[Comparison]:
@@ -53,14 +76,13 @@ def _equalities(node: Node | None) -> list[Comparison]:
     ]
 
 
-def _having(comparison: Comparison) -> Subquery:
-    """Return the runs that have a value, one more than are few at the most.
+def _having(comparison: Comparison) -> Select[tuple[str]]:
+    """Return the runs that have a value.
 
     Only the beginning is compared, which is the whole of a short text; comparing the whole as
     well would keep SQLite from the index.
     """
     table = _TABLES[comparison.kind]
-    query = select(table.c.run_id).where(
+    return select(table.c.run_id).where(
         table.c.key == comparison.key, beginning(table) == comparison.value
     )
-    return query.limit(RARE + 1).subquery()
