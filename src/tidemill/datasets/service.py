@@ -18,6 +18,7 @@ from tidemill.core.errors import InvalidData, nearest
 from tidemill.core.references import Ref
 from tidemill.datasets import frames, store
 from tidemill.datasets.conversion import CASTS, converted, fits, scan_schema
+from tidemill.datasets.differences import column_changes
 from tidemill.datasets.errors import (
     ContractBroken,
     DatasetNotFound,
@@ -28,7 +29,6 @@ from tidemill.datasets.errors import (
 from tidemill.datasets.events import DataAppended, DataRefused
 from tidemill.datasets.profiles import profile
 from tidemill.datasets.records import (
-    ColumnChange,
     ColumnProfile,
     DataFile,
     DatasetDiff,
@@ -37,6 +37,7 @@ from tidemill.datasets.records import (
     Snapshot,
     ValidationReport,
 )
+from tidemill.datasets.sources import matching_files, seen_as, state_of, unchanged, vanished
 from tidemill.datasets.validation import Examination, examine
 from tidemill.journal.service import Journal
 from tidemill.storage.blobs.protocol import BlobStore
@@ -172,7 +173,7 @@ class Datasets:
             NoData: The pattern names no file, and the dataset has no version.
             UnreadableData: The pattern leaves the project's folder.
         """
-        present = _files(root, pattern)
+        present = matching_files(root, pattern)
         with self._db.read() as connection:
             known = store.read_seen(connection, dataset)
         if not present and not known:
@@ -187,7 +188,7 @@ class Datasets:
         refused: list[Refusal] = []
         for name, (path, state) in present.items():
             before = known.get(name)
-            if before is not None and _unchanged(state, before, rules):
+            if before is not None and unchanged(state, before, rules):
                 continue
             file: DataFile | None = None
             try:
@@ -195,7 +196,7 @@ class Datasets:
                 added.append(file)
             except InvalidData as error:
                 refused.append(self._refuse(dataset, name, error, actor, cause))
-            entries.append(_seen(name, state, file, rules))
+            entries.append(seen_as(name, state, file, rules))
         gone = [path for path in known if path not in present]
         changed = [*gone, *(entry.path for entry in entries)]
         removed = [(p, d) for p in changed if p in known and (d := known[p].digest) is not None]
@@ -266,7 +267,7 @@ class Datasets:
             files_removed=len(digests[0] - digests[1]),
             rows_before=before.rows,
             rows_after=after.rows,
-            columns=tuple(_column_changes(self.profile(before), self.profile(after))),
+            columns=tuple(column_changes(self.profile(before), self.profile(after))),
         )
 
     def _no_dataset(self, connection: Connection, name: str) -> DatasetNotFound:
@@ -282,11 +283,11 @@ class Datasets:
             seen = self._examined(frame, contract, name)
             blob = self._blobs.put(_as_parquet(frame, contract, name))
         else:
-            before = _state(source, name)
+            before = state_of(source, name)
             frame = frames.scan(source, contract)
             seen = self._examined(frame, contract, name)
             blob = self._stored(source, frame, contract, name)
-            if _state(source, name) != before:
+            if state_of(source, name) != before:
                 raise UnreadableData(
                     f"{name} changed while it was read.",
                     expected="a file that is whole",
@@ -321,7 +322,7 @@ class Datasets:
             try:
                 return self._blobs.put(path)
             except FileNotFoundError as error:
-                raise _vanished(name) from error
+                raise vanished(name) from error
         if contract is not None:
             frame = converted(frame, contract)
         with tempfile.TemporaryDirectory(prefix="tidemill-") as folder:
@@ -418,101 +419,3 @@ def _version_digest(
 
 def _name(source: Source) -> str:
     return source.name if isinstance(source, Path) else "The frame"
-
-
-def _files(root: Path, pattern: str) -> dict[str, tuple[Path, tuple[int, int, int]]]:
-    """Return the files that a pattern names, and their states, by their path below the root."""
-    folder = root.resolve()
-    found = {}
-    try:
-        candidates = sorted(folder.glob(pattern))
-    except (NotImplementedError, ValueError) as error:
-        raise UnreadableData(
-            f"The source {pattern!r} is not a path below the project.",
-            expected="a relative path or glob, such as data/*.parquet",
-        ) from error
-    parents: dict[Path, Path] = {}
-    for path in candidates:
-        # Most files share their folder: its links are followed once, not once for each file.
-        parent = parents.setdefault(path.parent, path.parent.resolve())
-        real = _followed(path) if path.is_symlink() else parent / path.name
-        if not real.is_relative_to(folder):
-            raise UnreadableData(
-                f"The source {pattern!r} leads to {real}, outside the project.",
-                expected=f"files below {folder}",
-            )
-        if path.is_file():
-            name = path.relative_to(folder).as_posix()
-            found[name] = (path, _state(path, name))
-    return found
-
-
-def _followed(path: Path) -> Path:
-    try:
-        return path.resolve(strict=True)
-    except (OSError, RuntimeError) as error:
-        raise UnreadableData(
-            f"The link {path} leads nowhere.", expected="a link to a file of the project"
-        ) from error
-
-
-def _state(path: Path, name: str) -> tuple[int, int, int]:
-    """Return what changes when a file does: size, time of change, inode."""
-    try:
-        state = path.stat()
-    except FileNotFoundError as error:
-        raise _vanished(name) from error
-    except OSError as error:
-        raise frames.unreadable(name, error) from error
-    return state.st_size, state.st_mtime_ns, state.st_ino
-
-
-def _vanished(name: str) -> UnreadableData:
-    return UnreadableData(f"{name} is not there.", expected="a file that stays while it is read")
-
-
-def _unchanged(state: tuple[int, int, int], before: store.Seen, contract: str | None) -> bool:
-    same = state == (before.size, before.mtime_ns, before.inode)
-    # A refused file is looked at again when the contract has changed.
-    return same and (before.digest is not None or before.contract == contract)
-
-
-def _seen(
-    name: str, state: tuple[int, int, int], file: DataFile | None, contract: str | None
-) -> store.Seen:
-    size, mtime_ns, inode = state
-    return store.Seen(
-        path=name,
-        size=size,
-        mtime_ns=mtime_ns,
-        inode=inode,
-        digest=None if file is None else file.digest,
-        contract=contract,
-    )
-
-
-def _column_changes(
-    before: Sequence[ColumnProfile], after: Sequence[ColumnProfile]
-) -> list[ColumnChange]:
-    old, new = {p.name: p for p in before}, {p.name: p for p in after}
-    changes = [
-        ColumnChange(column=n, change="added", before="", after=p.type)
-        for n, p in new.items()
-        if n not in old
-    ]
-    for name, past in old.items():
-        now = new.get(name)
-        if now is None:
-            changes.append(ColumnChange(column=name, change="removed", before=past.type, after=""))
-        elif now.type != past.type:
-            changes.append(
-                ColumnChange(column=name, change="type", before=past.type, after=now.type)
-            )
-        elif (said := _said(past)) != (says := _said(now)):
-            changes.append(ColumnChange(column=name, change="statistics", before=said, after=says))
-    return changes
-
-
-def _said(profile_: ColumnProfile) -> str:
-    mean = "" if profile_.mean is None else f"mean {profile_.mean:.4g}, "
-    return f"{mean}{profile_.missing:.1%} missing"
