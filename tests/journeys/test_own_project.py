@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
+import polars as pl
 import pytest
 
 from .conftest import Tidemill, table
@@ -51,6 +53,20 @@ def test_a_model_of_each_kind_is_trained_served_and_judged(
     running.process.terminate()
     assert running.process.wait(20) == 0
     assert not (project / ".tidemill" / "owner.json").exists()
+
+
+def test_rows_that_have_a_day_are_split_by_it_and_the_next_model_is_judged_fairly(
+    tmp_path: Path, tidemill: Tidemill
+) -> None:
+    rows = table("breast_cancer")
+    days = [date(2026, 1, 1) + timedelta(days=n // 8) for n in range(rows.height)]
+    rows.with_columns(day=pl.Series(days)).write_csv(tmp_path / "rows.csv")
+    tidemill(tmp_path, "init", "p", "--data", "rows.csv", "--label", "target")
+    policy = tmp_path / "p" / "tidemill.toml"
+    assert 'time = "day"' in policy.read_text()
+    for _ in range(2):
+        ran = json.loads(tidemill(tmp_path / "p", "run", "--json").stdout)
+        assert ran["status"] == "finished", ran["error"]
 
 
 def test_a_run_is_made_again_and_a_gate_that_says_no_leaves_the_live_model_alone(

@@ -12,8 +12,8 @@ import pytest
 from tidemill.core.contract import Column, Contract
 from tidemill.core.policy import BacktestPolicy, GateRule, ModelPolicy
 from tidemill.loop.checks import check_candidate, needed
+from tidemill.pipelines.recipe import Recipe, RecordedRows
 from tidemill.pipelines.records import RuleReport
-from tidemill.pipelines.training import Recipe, RecordedRows
 
 from .conftest import SAMPLE
 

@@ -19,7 +19,7 @@ from tidemill.datasets import frames
 from tidemill.datasets.contracts import write_contract
 from tidemill.datasets.conversion import converted
 from tidemill.datasets.inference import infer, likely_key, likely_time
-from tidemill.pipelines.training import task_of
+from tidemill.pipelines.recipe import task_of
 
 DATASET = "rows"
 EXAMPLE = "target"

@@ -17,9 +17,9 @@ from tidemill.core.policy.rules import SANDBOXED
 from tidemill.models.bundle import open_bundle
 from tidemill.models.runtime.opening import Surroundings
 from tidemill.pipelines.gates import limits
+from tidemill.pipelines.recipe import Recipe
 from tidemill.pipelines.records import Checks, RuleReport
 from tidemill.pipelines.steps import step
-from tidemill.pipelines.training import Recipe
 from tidemill.serving.backtest import backtest
 from tidemill.serving.differences import Backtest
 from tidemill.serving.errors import SandboxFailed

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
-from tidemill.pipelines.training import RecordedRows
+from tidemill.pipelines.recipe import RecordedRows
 from tidemill.predictions.reader import read_labels, read_predictions
 from tidemill.serving.recorded import answered, with_labels
 from tidemill.storage.blobs.protocol import BlobStore

@@ -33,12 +33,12 @@ from tidemill.models.signing import Provenance, Signer, sign_bundle
 from tidemill.pipelines.code import Environment, environment, git_commit, snapshot_code
 from tidemill.pipelines.errors import GateFailed
 from tidemill.pipelines.events import GateJudged
+from tidemill.pipelines.recipe import Recipe
 from tidemill.pipelines.records import Evaluation, GateReport, PipelineRun
 from tidemill.pipelines.service import Pipelines, Progress
 from tidemill.pipelines.steps import Node
 from tidemill.pipelines.training import (
     Check,
-    Recipe,
     candidate_pipeline,
     model_pipeline,
     reproduction_pipeline,
