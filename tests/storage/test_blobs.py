@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
+import os
 import stat
 import subprocess
 import sys
@@ -11,7 +14,7 @@ import pytest
 
 from tidemill.core.errors import OutOfSpace
 from tidemill.storage.blobs.errors import BlobDamaged, NoSpaceForBlobs
-from tidemill.storage.blobs.local import LocalBlobs
+from tidemill.storage.blobs.local import AHEAD, LocalBlobs
 from tidemill.storage.blobs.protocol import BlobStore
 from tidemill.testing.blob_stores import BlobStoreContract
 
@@ -45,6 +48,25 @@ def test_no_draft_stays(blobs: LocalBlobs) -> None:
     blobs.put(b"x")
     blobs.put(b"x")
     assert list(blobs.drafts()) == []
+
+
+def test_the_disk_begins_early_with_a_long_stream(
+    blobs: LocalBlobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = bytes(range(251)) * (2 * AHEAD // 251 + 9)
+    begun: list[tuple[int, int]] = []
+    real = os.posix_fadvise
+
+    def note(descriptor: int, start: int, length: int, advice: int) -> None:
+        assert os.fstat(descriptor).st_size >= start + length
+        begun.append((start, length))
+        real(descriptor, start, length, advice)
+
+    monkeypatch.setattr(os, "posix_fadvise", note)
+    blob = blobs.put(io.BytesIO(content))
+    assert begun == [(0, AHEAD), (AHEAD, AHEAD)]
+    assert blob.digest == hashlib.sha256(content).hexdigest()
+    assert blobs.read(blob.digest) == content
 
 
 def test_the_reserve_for_metadata_is_kept(tmp_path: Path) -> None:
