@@ -27,9 +27,11 @@ from tidemill.core.clock import SimulatedClock, SystemClock, micros
 from tidemill.core.ids import Ids
 from tidemill.predictions.compaction import compact
 from tidemill.predictions.finding import find_prediction
+from tidemill.predictions.gathering import Gathering
 from tidemill.predictions.reader import read_predictions
 from tidemill.predictions.reading import scan
 from tidemill.predictions.records import PredictionRecord
+from tidemill.predictions.requests import LoggedRequest, RequestGroup
 from tidemill.predictions.writer import RecordWriter, predictions_folder
 
 START = datetime(2013, 2, 1, tzinfo=UTC)
@@ -86,10 +88,21 @@ def _appending(folder: Path) -> list[tuple[str, str]]:
         np.zeros(1000),
     )
     writer = RecordWriter(folder / "append", ids)
+    shared = RequestGroup("flights", 1, "champion", 1.0, ["f"] * 20, ["float"] * 20, [], [])
+    gathering = Gathering(shared)
+
+    def gathered(rows: int, together: int) -> Callable[[], None]:
+        request = LoggedRequest(
+            *(micros(START), ids.new(), rows, "", 250, "ok", np.zeros(rows).tolist()),
+            *(np.zeros(rows).tolist(), 0, "", bytes(rows * 20 * 8)),
+        )
+        return lambda: (writer.gather(gathering, [request] * together), None)[1]
 
     def appended(what: PredictionRecord) -> Callable[[], None]:
         return lambda: (writer.append(what), None)[1]
 
+    some = _micros(gathered(1, 16), 200, writer.flush) / 16
+    large = _micros(gathered(1000, 1), 50, writer.flush)
     one = _micros(appended(record), 2000, writer.flush)
     many = _micros(appended(wide), 50, writer.flush)
     lists = PredictionRecord(
@@ -101,9 +114,11 @@ def _appending(folder: Path) -> list[tuple[str, str]]:
     plain = _micros(appended(lists), 50, writer.flush)
     writer.close()
     return [
-        ("append a request of one row, 20 features", f"{one:.1f} µs"),
+        ("hand over a request of one row, 20 features, 16 at once", f"{some:.2f} µs"),
+        ("hand over a request of 1,000 rows", f"{large:.0f} µs"),
+        ("append a record of one row, 20 features", f"{one:.1f} µs"),
         ("the same, as an Arrow record batch", f"{_arrow(record):.0f} µs"),
-        ("append a request of 1,000 rows, columns as arrays", f"{many:.0f} µs"),
+        ("append a record of 1,000 rows, columns as arrays", f"{many:.0f} µs"),
         ("the same, columns as lists", f"{plain:.0f} µs"),
     ]
 

@@ -1,4 +1,4 @@
-"""Requests that are written together are read one by one, as if each had been written alone."""
+"""Groups of the first format are read as requests, as if each had been written alone."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from tidemill.core.ids import Ids
 from tidemill.predictions.compaction import compact
 from tidemill.predictions.decoding import records_in
 from tidemill.predictions.finding import find_prediction
-from tidemill.predictions.frames import read_frames
 from tidemill.predictions.groups import PredictionGroup
 from tidemill.predictions.packing import packed
 from tidemill.predictions.reader import read_predictions
@@ -107,28 +106,5 @@ def test_groups_and_single_records_are_one_log(tmp_path: Path, ids: Ids) -> None
     assert after.equals(before)
 
 
-def test_what_is_gathered_is_written_in_few_records(tmp_path: Path, ids: Ids) -> None:
-    writer = RecordWriter(tmp_path, ids, interval=30.0, bind=lambda found: [found])
-    numbers = [writer.gather(n) for n in range(150)]
-    writer.flush()
-    writer.close()
-    assert numbers == list(range(1, 151))
-    assert _written(tmp_path) == [list(range(64)), list(range(64, 128)), list(range(128, 150))]
-
-
-def test_what_cannot_be_written_takes_nothing_along(tmp_path: Path, ids: Ids) -> None:
-    writer = RecordWriter(tmp_path, ids, interval=30.0, bind=lambda found: [found])
-    for found in (1, 2**70, 3):
-        writer.gather(found)
-    writer.close()
-    assert _written(tmp_path) == [[1], [3]]
-    assert writer.dropped == 1
-
-
 def _time(found: PredictionRecord) -> int:
     return found.time
-
-
-def _written(folder: Path) -> list[Any]:
-    payloads = [payload for path in folder.glob("*.log") for _, payload in read_frames(path)]
-    return [msgspec.msgpack.decode(payload) for payload in payloads]

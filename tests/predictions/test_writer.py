@@ -45,8 +45,8 @@ def test_many_who_wait_are_answered_by_few_syncs(
     tmp_path: Path, ids: Ids, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     syncs: list[int] = []
-    sync = os.fdatasync
-    monkeypatch.setattr(os, "fdatasync", lambda d: (syncs.append(d), sync(d))[1])
+    write = os.writev
+    monkeypatch.setattr(os, "writev", lambda d, parts: (syncs.append(d), write(d, parts))[1])
     writer = RecordWriter(tmp_path, ids, interval=30.0)
     answers = Answers(500)
     numbers = [writer.append([n]) for n in range(500)]
@@ -87,7 +87,7 @@ def test_a_full_disk_leaves_no_litter(
     writer = RecordWriter(tmp_path, ids, interval=0.001)
     writer.append(["before"])
     writer.flush()
-    monkeypatch.setattr(os, "fdatasync", _raise(OSError(28, "No space left on device")))
+    monkeypatch.setattr(os, "writev", _raise(OSError(28, "No space left on device")))
     for _ in range(20):
         writer.append(["lost"])
         with pytest.raises(LogStopped):
@@ -125,6 +125,34 @@ def said(number):
 for number in range(100_000):
     writer.when_durable(writer.append([number]), said(number))
 """
+
+
+def test_a_write_is_on_disk_when_it_returns(tmp_path: Path, ids: Ids) -> None:
+    writer = RecordWriter(tmp_path, ids, interval=0.001)
+    writer.append(["one"])
+    writer.flush()
+    (segment,) = tmp_path.glob("*.log")
+    opened = [d for d in Path("/proc/self/fd").iterdir() if d.resolve() == segment]
+    flags = [
+        int(line.split()[1], 8)
+        for descriptor in opened
+        for line in Path("/proc/self/fdinfo", descriptor.name).read_text().splitlines()
+        if line.startswith("flags")
+    ]
+    writer.close()
+    assert [bool(f & os.O_DSYNC) for f in flags] == [True]
+
+
+def test_parts_that_the_kernel_takes_in_pieces_are_whole(
+    tmp_path: Path, ids: Ids, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = os.writev
+    monkeypatch.setattr(os, "writev", lambda d, parts: write(d, [b"".join(parts)[:10]]))
+    writer = RecordWriter(tmp_path, ids, interval=30.0)
+    for number in range(3000):
+        writer.append([number])
+    writer.close()
+    assert rows(tmp_path) == 3000
 
 
 def test_what_was_said_to_be_durable_survives_a_kill(tmp_path: Path) -> None:

@@ -1,105 +1,107 @@
-"""Answers become records together, and nothing of one is told of another."""
+"""Answers are read from the log as they were given, and nothing of one is told of another."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tidemill.core.contract import Column, Contract
 from tidemill.models.inputs import Encoder
 from tidemill.models.records import Signature
-from tidemill.serving.worker.entries import Entry, Subject, bind
+from tidemill.predictions.decoding import records_in
+from tidemill.predictions.frames import HEAD_BYTES
+from tidemill.predictions.records import PredictionRecord
+from tidemill.predictions.requests import LoggedRequest
+from tidemill.serving.worker.entries import Subject
 from tidemill.serving.worker.redaction import Redaction
-from tidemill.serving.worker.rows import Inputs, Rows
+from tidemill.serving.worker.rows import Inputs, Rows, packed
 
 COLUMNS = (
     Column(name="a", type="float", nullable=True),
     Column(name="n", type="int", nullable=True),
+    Column(name="yes", type="bool", nullable=True),
 )
 SIGNATURE = Signature(task="regression", features=COLUMNS)
-INPUTS = Inputs(SIGNATURE, Contract(columns=COLUMNS), Encoder(SIGNATURE))
-PLAIN = Subject("m", 1, "champion", 1.0, INPUTS, None)
+CONTRACT = Contract(columns=COLUMNS)
+APART = Inputs(SIGNATURE, CONTRACT, Encoder(SIGNATURE))
+TOGETHER = Inputs(SIGNATURE, CONTRACT, Encoder(SIGNATURE), together=True)
+values = st.tuples(
+    st.none() | st.floats(allow_nan=False, allow_infinity=False),
+    st.none() | st.integers(-(2**53), 2**53),
+    st.none() | st.booleans(),
+)
 
 
-def matrix(*rows: list[float | None]) -> Rows:
-    return INPUTS.matrix(np.array(rows, dtype=np.float64))
+def subject(*rules: str) -> Subject:
+    redaction = Redaction(rules, b"k" * 32) if rules else None
+    return Subject("m", 1, "champion", weight=1.0, inputs=APART, redaction=redaction)
 
 
-def entry(number: int, rows: Rows, subject: Subject = PLAIN, **changes: Any) -> Entry:
-    values: dict[str, Any] = {
-        "subject": subject,
-        "status": "ok",
-        "time": number,
-        "request_id": f"r{number}",
-        "latency_us": number,
-        "ids": [f"{number}-{row}" for row in range(rows.count)],
-        "rows": rows,
-        "predictions": [float(number)] * rows.count,
-        "scores": None,
-        "arrived": 0,
-        "trace": "",
-    }
-    return Entry(**{**values, **changes})
-
-
-def test_requests_of_several_forms_keep_their_values() -> None:
-    groups = bind(
-        [
-            entry(1, matrix([0.5, 3.0])),
-            entry(2, INPUTS.rows({"a": [1.5, None], "n": [7, 8]})),
-            entry(3, matrix([None, None], [2.5, 4.0])),
-        ]
-    )
-    records = [r for group in groups for r in group.records()]
-    assert [(r.request_id, r.features) for r in records] == [
-        ("r1", {"a": [0.5], "n": [3]}),
-        ("r3", {"a": [None, 2.5], "n": [None, 4]}),
-        ("r2", {"a": [1.5, None], "n": [7, 8]}),
+def logged(of: Subject, *rows: Rows) -> list[PredictionRecord]:
+    """Have rows logged as requests, and read them."""
+    requests = [
+        LoggedRequest(n, f"{n:032x}", r.count, f"r{n}", n, "ok", [0.5], None, 0, "", *of.told(r))
+        for n, r in enumerate(rows)
     ]
-    assert [r.ids for r in records] == [["1-0"], ["3-0", "3-1"], ["2-0", "2-1"]]
-    assert [r.predictions for r in records] == [[1.0], [3.0, 3.0], [2.0, 2.0]]
-    assert all(type(r.features["n"][-1]) is int for r in records)
+    of.gathering.add(requests)
+    return records_in("predictions", bytes(of.gathering.taken())[HEAD_BYTES:])
 
 
-def test_many_rows_are_arrays_but_for_whole_numbers_with_gaps() -> None:
-    (group,) = bind([entry(n, matrix([float(n), None if n == 5 else n])) for n in range(100)])
-    assert isinstance(group.features["a"], np.ndarray)
-    assert group.features["n"] == [None if n == 5 else n for n in range(100)]
-    (whole,) = bind([entry(n, matrix([float(n), n])) for n in range(100)])
-    assert whole.features["n"].dtype.kind == "i"
+def matrix(*rows: Any) -> Rows:
+    return APART.matrix(np.array(rows, dtype=np.float64))
 
 
-def test_versions_and_failures_are_told_apart() -> None:
-    canary = Subject("m", 2, "canary", 1.0, INPUTS, None)
-    rows = matrix([1.0, 1.0])
-    groups = bind(
-        [
-            entry(1, rows),
-            entry(2, rows, canary),
-            entry(3, rows, status="error", predictions=[]),
-            entry(4, rows, trace="t", arrived=9),
-        ]
-    )
-    told = [(g.version, g.role, g.status, g.request_ids, g.traces, g.arrived) for g in groups]
-    assert told == [
-        (1, "champion", "ok", ["r1", "r4"], ["", "t"], [0, 9]),
-        (2, "canary", "ok", ["r2"], [], []),
-        (1, "champion", "error", ["r3"], [], []),
-    ]
-    assert groups[2].records()[0].predictions == []
+@given(st.lists(st.lists(values, min_size=1, max_size=4), min_size=1, max_size=5))
+def test_a_matrix_is_read_as_the_values_it_stood_for(requests: list[list[Any]]) -> None:
+    flat = [[None if v is None else float(v) for row in rows for v in row] for rows in requests]
+    few = [TOGETHER.numbers(packed(f), len(f) // 3) for f in flat]
+    found = logged(subject(), *few, *(matrix(*rows) for rows in requests))
+    for record, rows in zip(found, [*requests, *requests], strict=True):
+        a, n, yes = (list(column) for column in zip(*rows, strict=True))
+        assert record.features == {"a": a, "n": n, "yes": yes}
+        assert {type(v) for v in record.features["n"]} <= {int, type(None)}
+        assert {type(v) for v in record.features["yes"]} <= {bool, type(None)}
+        assert len(record.ids) == len(rows)
 
 
-def test_redaction_reaches_every_request_of_a_group() -> None:
-    subject = Subject("m", 1, "champion", 1.0, INPUTS, Redaction(["n", "a: truncate 2"], b"k" * 32))
-    (group,) = bind([entry(n, matrix([n + 0.25, 7.0]), subject) for n in range(3)])
-    assert group.features == {}
-    assert group.redacted == {"a": ["0.", "1.", "2."]}
+@given(st.lists(values, min_size=1, max_size=4))
+def test_columns_are_read_as_they_came(rows: list[Any]) -> None:
+    a, n, yes = (list(column) for column in zip(*rows, strict=True))
+    lists = APART.rows({"yes": yes, "a": a, "n": n})
+    (found,) = logged(subject(), lists)
+    assert found.features == {"a": a, "n": n, "yes": yes}
+
+
+def test_arrays_are_read_with_gaps_for_missing_values() -> None:
+    columns = {"a": np.array([0.5, np.nan]), "n": np.array([1, 2]), "yes": np.array([True, False])}
+    (found,) = logged(subject(), APART.rows(columns))
+    assert found.features == {"a": [0.5, None], "n": [1, 2], "yes": [True, False]}
+
+
+def test_redacted_columns_are_apart_and_the_others_as_they_were() -> None:
+    for rows in (
+        matrix([0.25, 7, 1], [None, 8, 0]),
+        APART.rows({"a": [0.25, None], "n": [7, 8], "yes": [True, False]}),
+    ):
+        (found,) = logged(subject("n", "a: truncate 2"), rows)
+        assert found.features == {"yes": [True, False]}
+        assert found.redacted == {"a": ["0.", None]}
+
+
+def test_where_all_columns_are_redacted_none_is_logged() -> None:
+    for rows in (matrix([0.25, 7, 1]), APART.rows({"a": [0.25], "n": [7], "yes": [True]})):
+        (found,) = logged(subject("a", "n", "yes: hash"), rows)
+        assert found.features == {}
+        assert set(found.redacted) == {"yes"}
+        assert found.redacted["yes"][0] not in (None, "True")
 
 
 def test_a_missing_value_is_missing_in_many_redacted_rows_too() -> None:
-    subject = Subject("m", 1, "champion", 1.0, INPUTS, Redaction(["a: hash"], b"k" * 32))
-    (group,) = bind([entry(n, matrix([None if n == 5 else 1.5, 1.0]), subject) for n in range(99)])
-    told = group.redacted["a"]
-    assert told[5] is None
-    assert len(set(told)) == 2
+    rows = matrix(*([None if n == 5 else 1.5, 1, 1] for n in range(99)))
+    (found,) = logged(subject("a: hash"), rows)
+    assert found.redacted["a"][5] is None
+    assert len(set(found.redacted["a"])) == 2
+    assert found.features["n"] == [1] * 99

@@ -46,7 +46,7 @@ class Encoder:
     def __init__(self, signature: Signature, *, refuse_out_of_contract: bool = True) -> None:
         features = (*signature.numbers, *signature.texts)
         self._names = tuple(c.name for c in signature.features)
-        self._pick = _picker(tuple(c.name for c in features))
+        self._pick = picker(tuple(c.name for c in features))
         self._features = features
         self._split = len(signature.numbers)
         self._kinds = tuple(_kinds(c) for c in features)
@@ -247,7 +247,8 @@ class _Rules:
             _refuse_set(self._features[at], min(unknown, key=str))
 
 
-def _picker(names: tuple[str, ...]) -> Callable[[Columns], tuple[Values, ...]]:
+def picker(names: tuple[str, ...]) -> Callable[[Columns], tuple[Values, ...]]:
+    """Return what takes the columns of some names, in their order."""
     if len(names) > 1:
         return itemgetter(*names)
     if not names:

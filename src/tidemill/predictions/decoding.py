@@ -9,9 +9,10 @@ import msgspec
 from tidemill.predictions.groups import PredictionGroup
 from tidemill.predictions.packing import unpacked
 from tidemill.predictions.records import LabelRecord, PredictionRecord
+from tidemill.predictions.requests import RequestGroup
 from tidemill.predictions.segments import Kind
 
-_GROUP = msgspec.msgpack.Decoder(PredictionGroup, ext_hook=unpacked)
+_GROUP = msgspec.msgpack.Decoder(RequestGroup | PredictionGroup, ext_hook=unpacked)
 _REQUEST = msgspec.msgpack.Decoder(PredictionRecord, ext_hook=unpacked)
 _DELIVERY = msgspec.msgpack.Decoder(LabelRecord)
 _UNREADABLE = (msgspec.DecodeError, ValueError, TypeError)
@@ -37,4 +38,5 @@ def _predictions(payload: bytes) -> list[PredictionRecord]:
         group = _GROUP.decode(payload)
     except _UNREADABLE:  # A request that was written alone begins with its moment, not with a tag.
         return [_REQUEST.decode(payload)]
-    return group.records()
+    found: list[PredictionRecord] = group.records()
+    return found

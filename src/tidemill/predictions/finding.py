@@ -21,6 +21,7 @@ from tidemill.predictions import archive
 from tidemill.predictions.decoding import records_in
 from tidemill.predictions.errors import PredictionNotFound, PredictionNotLogged
 from tidemill.predictions.frames import read_frames
+from tidemill.predictions.identity import shared_part
 from tidemill.predictions.reader import records_of
 from tidemill.predictions.records import PredictionRecord
 from tidemill.predictions.sampling import is_unlogged
@@ -97,7 +98,8 @@ def latest_predictions(root: Path, endpoint: str, count: int = 10) -> list[str]:
 
 
 def _hot(root: Path, endpoint: str, identifier: str) -> Found | None:
-    for record in _hot_with(root, endpoint, identifier):
+    # Of a request with many rows only the first id may be written out.
+    for record in _hot_with(root, endpoint, shared_part(identifier)):
         if identifier in record.ids:
             row = record.ids.index(identifier)
             return Found(id=identifier, endpoint=endpoint, record=record, row=row)

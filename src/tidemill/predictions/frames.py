@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 _HEAD = struct.Struct("<II")
+HEAD_BYTES = _HEAD.size
 MAX_PAYLOAD = 256 << 20
 _LIKELY = 4 << 20
 """A record that is looked for behind a damaged one is taken to be smaller than this."""
@@ -44,6 +45,20 @@ def frame(payload: bytes) -> bytes:
         11
     """
     return _HEAD.pack(len(payload), zlib.crc32(payload)) + payload
+
+
+def complete(room: bytearray) -> None:
+    """Make a record of a payload that has room for the head before it.
+
+    Example:
+        >>> record = bytearray(HEAD_BYTES) + b"abc"
+        >>> complete(record)
+        >>> record == frame(b"abc")
+        True
+    """
+    with memoryview(room) as whole:
+        checksum = zlib.crc32(whole[HEAD_BYTES:])
+    _HEAD.pack_into(room, 0, len(room) - HEAD_BYTES, checksum)
 
 
 def read_frames(path: Path, offset: int = 0) -> Iterator[tuple[int, bytes]]:
@@ -82,19 +97,19 @@ def scan(path: Path, offset: int = 0) -> Iterator[Framed | Damaged | Tail]:
             yield Damaged(offset + at, content[at:found])
             at = found
             continue
-        yield Framed(offset + end, content[at + _HEAD.size : end])
+        yield Framed(offset + end, content[at + HEAD_BYTES : end])
         at = end
 
 
 def _end(content: bytes, at: int) -> int | None:
     """Return where the record that begins here ends, if a whole one does."""
-    if at + _HEAD.size > len(content):
+    if at + HEAD_BYTES > len(content):
         return None
     size, checksum = _HEAD.unpack_from(content, at)
-    end: int = at + _HEAD.size + size
+    end: int = at + HEAD_BYTES + size
     if size > MAX_PAYLOAD or end > len(content):
         return None
-    return end if zlib.crc32(memoryview(content)[at + _HEAD.size : end]) == checksum else None
+    return end if zlib.crc32(memoryview(content)[at + HEAD_BYTES : end]) == checksum else None
 
 
 def _next(content: bytes, at: int) -> int | None:
@@ -103,15 +118,15 @@ def _next(content: bytes, at: int) -> int | None:
     Where only a payload is damaged its length still says so. Else every place is a candidate that
     could be a record's head and is followed by another, or by the end.
     """
-    if at + _HEAD.size <= len(content):
+    if at + HEAD_BYTES <= len(content):
         size, _ = _HEAD.unpack_from(content, at)
-        behind: int = at + _HEAD.size + size
+        behind: int = at + HEAD_BYTES + size
         if _begins(content, behind):
             return behind
     import numpy as np
 
     octets = np.frombuffer(content, dtype=np.uint8)[at + 1 :].astype(np.uint32)
-    if len(octets) <= _HEAD.size:
+    if len(octets) <= HEAD_BYTES:
         return None
     sizes = octets[:-3] | octets[1:-2] << 8 | octets[2:-1] << 16 | octets[3:] << 24
     for found in np.flatnonzero((sizes > 0) & (sizes < _LIKELY)).tolist():
@@ -123,20 +138,20 @@ def _next(content: bytes, at: int) -> int | None:
 
 def _begins(content: bytes, at: int) -> bool:
     """Whether a whole record begins here, or the last one, torn."""
-    if at + _HEAD.size > len(content):
+    if at + HEAD_BYTES > len(content):
         return False
     size, _ = _HEAD.unpack_from(content, at)
-    torn = 0 < size < _LIKELY and at + _HEAD.size + size > len(content)
+    torn = 0 < size < _LIKELY and at + HEAD_BYTES + size > len(content)
     return torn or _end(content, at) is not None
 
 
 def _is_likely(content: bytes, start: int) -> bool:
     """Whether what follows the record that could begin here could be one, too, or the end."""
-    if start + _HEAD.size > len(content):
+    if start + HEAD_BYTES > len(content):
         return False
     size, _ = _HEAD.unpack_from(content, start)
-    behind = start + _HEAD.size + size
-    if behind + _HEAD.size > len(content):
+    behind = start + HEAD_BYTES + size
+    if behind + HEAD_BYTES > len(content):
         return bool(behind <= len(content))
     following, _ = _HEAD.unpack_from(content, behind)
     return bool(0 < following < _LIKELY)

@@ -1,7 +1,6 @@
-"""Requests of one version that are written together: what they share stands there once.
+"""Requests of one version that were written together, as they stand in segments of earlier days.
 
-Part of the hot path. Most requests have one row, so that a record of its own is mostly names, with
-one value each. Of many requests together each column is one array, and the names cost nothing.
+They are read here and written no more: `requests.py` has what took their place.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ import numpy as np
 MOST_ROWS = 1 << 20
 """How many rows of one request are numbered apart."""
 _ROW, _UNIT = 20, 24
+_SHARED = 32 - _ROW // 4
 _KEYED = 0b1010 << 60
 _PLAIN = 0b1000 << 60
 _SECOND_HALF = (1 << 64) - 1
@@ -58,9 +59,29 @@ def ids_of(time: int, version: int, number: int, count: int) -> list[str]:
     answer = ((number >> 64) + version) & 0xFFF
     high = (time // 1000 & 0xFFFF_FFFF_FFFF) << 16 | 0x7000 | answer
     low = number & _SECOND_HALF
+    return numbered(f"{high:016x}{low:016x}", count)
+
+
+def numbered(first: str, count: int) -> list[str]:
+    """Return the ids of the rows of a request.
+
+    Args:
+        first: Of its first row.
+        count: How many rows.
+
+    Example:
+        >>> numbered("0000000003e8762a8f6d82c07cd00000", 2)
+        ['0000000003e8762a8f6d82c07cd00000', '0000000003e8762a8f6d82c07cd00001']
+    """
     if count == 1:
-        return [f"{high:016x}{low:016x}"]
+        return [first]
+    low = int(first[16:], 16)
     halves = np.empty((count, 2), dtype=">u8")
-    halves[:, 0] = high
+    halves[:, 0] = int(first[:16], 16)
     halves[:, 1] = np.arange(low, low + count, dtype=np.uint64)
     return halves.tobytes().hex(",", 16).split(",")
+
+
+def shared_part(identifier: str) -> str:
+    """Return what an id has in common with those of the other rows of its request."""
+    return identifier[:_SHARED]

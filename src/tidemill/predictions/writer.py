@@ -2,7 +2,7 @@
 
 Part of the hot path. `append` only puts the record into memory; a thread writes and syncs what has
 gathered, at most `interval` seconds later, in one commit. In `durable` mode an answer waits for
-that. What `gather` takes is put into records together with what comes before and after it.
+that. What `gather` takes stands in one record with what comes before and after it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ from tidemill.core.clock import Clock, SystemClock
 from tidemill.core.ids import Ids
 from tidemill.predictions.errors import LogStopped
 from tidemill.predictions.frames import frame
+from tidemill.predictions.gathering import Gathering
 from tidemill.predictions.packing import packed
+from tidemill.predictions.requests import LoggedRequest
 from tidemill.predictions.segments import sync_folder
 
 INTERVAL = 0.05
@@ -33,9 +35,13 @@ WAITING_BYTES = 64 << 20
 _EARLY_BYTES = 1 << 20
 _REMEMBERED = 1000
 _TIMEOUT = 30.0
-_TOGETHER = 64
+_MOST_PARTS = 1024
+"""As many the kernel writes at once."""
+_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC | os.O_DSYNC
+"""What is written is on disk when the call returns: who writes and syncs in two calls waits for the
+interpreter in between, and takes it from those who answer."""
 Settled = Callable[[LogStopped | None], None]
-Bind = Callable[[list[Any]], list[Any]]
+_UNWRITABLE = (TypeError, ValueError, OverflowError, NotImplementedError)
 logger = logging.getLogger(__name__)
 
 
@@ -51,7 +57,6 @@ class RecordWriter:
         interval: How long a record may wait for its sync, in seconds.
         segment_seconds: How long a segment is written before the next is begun.
         clock: Tells how old a segment is.
-        bind: Makes records of what was gathered.
     """
 
     def __init__(
@@ -62,7 +67,6 @@ class RecordWriter:
         interval: float = INTERVAL,
         segment_seconds: float = SEGMENT_SECONDS,
         clock: Clock | None = None,
-        bind: Bind = list,
     ) -> None:
         self._folder = folder
         self._ids = ids
@@ -73,9 +77,8 @@ class RecordWriter:
         # Answers take the lock itself: by way of the condition it costs three times as much.
         self._lock = threading.Lock()
         self._ready = threading.Condition(self._lock)
-        self._bind = bind
-        self._loose: list[Any] = []
-        self._waiting: list[bytes] = []
+        self._open: dict[Gathering, None] = {}
+        self._waiting: list[bytes | bytearray] = []
         self._waiting_bytes = 0
         self._asking: list[tuple[int, Settled]] = []
         self._appended = 0
@@ -105,21 +108,42 @@ class RecordWriter:
                 self.dropped += 1
                 return 0
             self._appended += 1
-            self._keep([data])
+            self._keep(data)
             return self._appended
 
-    def gather(self, found: Any) -> int:
-        """Take what is to be in a record with others, and return its number as `append` does."""
+    def gather(self, gathering: Gathering, requests: list[LoggedRequest]) -> int:
+        """Take requests that are written with others of their version.
+
+        Args:
+            gathering: Where they stand together.
+            requests: At most `TOGETHER`.
+
+        Returns:
+            The number of the last; 0 where one of them was dropped, and counted.
+        """
         with self._lock:
             if self._waiting_bytes > WAITING_BYTES:
-                self.dropped += 1
+                self.dropped += len(requests)
                 return 0
-            self._loose.append(found)
-            self._appended += 1
-            if len(self._loose) >= _TOGETHER:
-                loose, self._loose = self._loose, []
-                self._keep(self._bound(loose))
-            return self._appended
+            if not gathering.has_room(len(requests)):
+                self._keep(gathering.taken())
+            taken = self._add(gathering, requests)
+            if gathering.count:
+                self._open[gathering] = None
+            self._appended += taken
+            return self._appended if taken == len(requests) else 0
+
+    def _add(self, gathering: Gathering, requests: list[LoggedRequest]) -> int:
+        """Add requests and return how many; what cannot be written takes nothing else along."""
+        try:
+            gathering.add(requests)
+        except _UNWRITABLE as error:
+            if len(requests) > 1:
+                return sum(self._add(gathering, [request]) for request in requests)
+            logger.error("what cannot be written is lost to %s: %s", self._folder, error)
+            self.dropped += 1
+            return 0
+        return len(requests)
 
     def when_durable(self, number: int, settled: Settled) -> None:
         """Have it said, from the writer's thread, when a record is on disk, or why it never will.
@@ -164,13 +188,12 @@ class RecordWriter:
             with self._ready:
                 if not self._asking and not self._closed:
                     self._ready.wait(self._interval)
-                waiting, self._waiting = self._waiting, []
-                loose, self._loose = self._loose, []
-                self._waiting_bytes = 0
+                waiting = [*self._waiting, *(gathering.taken() for gathering in self._open)]
+                self._waiting, self._waiting_bytes = [], 0
+                self._open.clear()
                 before, number, closed = self._settled, self._appended, self._closed
-            waiting += self._bound(loose)
             if waiting:
-                self._commit(b"".join(waiting), number - before)
+                self._commit(waiting, number - before)
             with self._ready:
                 if waiting and self.failing:
                     self._lost.append((self._settled + 1, number, self.failing))
@@ -186,38 +209,24 @@ class RecordWriter:
                 self._seal()
         self._seal()
 
-    def _keep(self, frames: list[bytes]) -> None:
-        self._waiting += frames
-        self._waiting_bytes += sum(map(len, frames))
+    def _keep(self, data: bytes | bytearray) -> None:
+        self._waiting.append(data)
+        self._waiting_bytes += len(data)
         if self._waiting_bytes > _EARLY_BYTES:
             self._ready.notify_all()
 
-    def _bound(self, loose: list[Any]) -> list[bytes]:
-        """Return what was gathered in records; what cannot be written takes nothing else along."""
-        if not loose:
-            return []
-        try:
-            return [frame(self._encoder.encode(record)) for record in self._bind(loose)]
-        except (TypeError, ValueError, OverflowError, NotImplementedError) as error:
-            if len(loose) > 1:
-                return [data for found in loose for data in self._bound([found])]
-            logger.error("what cannot be written is lost to %s: %s", self._folder, error)
-            self.dropped += 1
-            return []
-
-    def _commit(self, data: bytes, count: int) -> None:
+    def _commit(self, parts: list[bytes | bytearray], count: int) -> None:
         begun = self._clock.monotonic()
         try:
             descriptor = self._segment()
-            _write_all(descriptor, data)
-            os.fdatasync(descriptor)
+            _write_all(descriptor, parts)
         except OSError as error:
             self.failing = f"{error.strerror or error}"
             self.dropped += count
             self._give_up()
         else:
             self.failing = ""
-            self._written += len(data)
+            self._written += sum(map(len, parts))
         self.commit_seconds = self._clock.monotonic() - begun
 
     def _segment(self) -> int:
@@ -256,7 +265,7 @@ class RecordWriter:
 
     def _failure_of(self, number: int) -> LogStopped | None:
         if number == 0:
-            return self._stopped("too much is waiting to be written")
+            return self._stopped("too much is waiting, or a value is none that can be written")
         with self._ready:
             lost = [why for first, last, why in self._lost if first <= number <= last]
         return self._stopped(lost[0]) if lost else None
@@ -280,8 +289,7 @@ def labels_folder(root: Path, endpoint: str) -> Path:
 
 def _begun(path: Path) -> int | None:
     """Return a new segment, locked; nothing where a compactor was quicker to lock it."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
-    descriptor = os.open(path, flags, 0o600)
+    descriptor = os.open(path, _FLAGS, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -290,7 +298,15 @@ def _begun(path: Path) -> int | None:
     return descriptor
 
 
-def _write_all(descriptor: int, data: bytes) -> None:
+def _write_all(descriptor: int, parts: list[bytes | bytearray]) -> None:
+    for at in range(0, len(parts), _MOST_PARTS):
+        some = parts[at : at + _MOST_PARTS]
+        written = os.writev(descriptor, some)
+        if written < sum(map(len, some)):
+            _write_rest(descriptor, b"".join(some)[written:])
+
+
+def _write_rest(descriptor: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(descriptor, view) :]

@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 from typing import Protocol
 
+from tidemill.models.inputs import Values
 from tidemill.predictions.identity import ids_of
+from tidemill.predictions.records import Status
 from tidemill.predictions.sampling import is_logged
 from tidemill.serving.worker.asks import Ask
 from tidemill.serving.worker.lanes import Lane
@@ -40,18 +42,31 @@ class Job(Reply):
         mirrored: Whether a shadow is asked, and nobody waits.
         logged: Whether it goes to the log.
         settled: Whether its rows are in hand no more.
+        ids: Of the predictions, one a row; a shadow's differ from the answer's by its version.
+        status: Whether it was answered, once that is known. So is what follows.
+        latency: From its arrival to then, in seconds.
+        predictions: What the version said.
+        scores: What it said of its certainty.
+        came: When it came by the worker's own clock, in microseconds since 1970, where that is not
+            the time of the request.
     """
 
     __slots__ = (
         "_owner",
         "ask",
         "began",
+        "came",
+        "ids",
         "lane",
+        "latency",
         "logged",
         "mirrored",
         "number",
+        "predictions",
         "rows",
+        "scores",
         "settled",
+        "status",
     )
 
     def __init__(
@@ -75,10 +90,14 @@ class Job(Reply):
         self.number = number
         self.mirrored = mirrored
         self.settled = False
+        self.came = 0
 
-    def ids(self) -> list[str]:
-        """Return the predictions' ids; a shadow's differ from the answer's by its version."""
-        return ids_of(self.ask.time, self.lane.target.version, self.number, self.rows.count)
+    def end(self, latency: float, status: Status, outcome: Outcome | None = None) -> None:
+        """Keep what came of it."""
+        self.ids = ids_of(self.ask.time, self.lane.target.version, self.number, self.rows.count)
+        self.latency, self.status = latency, status
+        self.predictions: Values = [] if outcome is None else outcome.values
+        self.scores = None if outcome is None else outcome.scores
 
     def done(self, outcome: Outcome | Exception) -> None:
         """Take what the version said."""

@@ -53,9 +53,9 @@ class Lane:
                 target.model,
                 target.version,
                 target.role,
-                1.0 / routes.log,
-                self.version.inputs,
-                self._log.redactions.of(routes.redact) if routes.redact else None,
+                weight=1.0 / routes.log,
+                inputs=self.version.inputs,
+                redaction=self._log.redactions.of(routes.redact) if routes.redact else None,
             )
         return self._subject
 

@@ -13,16 +13,7 @@ from tidemill.predictions.writer import (
     labels_folder,
     predictions_folder,
 )
-from tidemill.serving.worker.entries import Entry, bind
 from tidemill.serving.worker.redaction import Redactions
-from tidemill.serving.worker.rows import FEW_ROWS
-
-
-def take(writer: RecordWriter, entry: Entry) -> int:
-    """Have one answered request written, and return its number; never waits."""
-    if entry.rows.count > FEW_ROWS:
-        return writer.append(*bind([entry]))
-    return writer.gather(entry)
 
 
 class Log:
@@ -62,11 +53,11 @@ class Log:
         return max((w.commit_seconds for w in writers), default=0.0)
 
     def of(self, endpoint: str) -> RecordWriter:
-        """Return what writes the answers of an endpoint, which `take` is asked with."""
+        """Return what writes the answers of an endpoint."""
         writer = self._predictions.get(endpoint)
         if writer is None:
             folder = predictions_folder(self._folder, endpoint)
-            writer = self._predictions[endpoint] = RecordWriter(folder, self._ids, bind=bind)
+            writer = self._predictions[endpoint] = RecordWriter(folder, self._ids)
         return writer
 
     def describe(self, endpoint: str, described: Sequence[Described]) -> None:

@@ -12,24 +12,23 @@ import logging
 import random
 from concurrent.futures import Executor
 
-from tidemill.core.clock import Clock, micros
+from tidemill.core.clock import Clock
 from tidemill.core.errors import Busy
 from tidemill.models.calls import Call
 from tidemill.models.errors import InvalidInput, TooBusy, TooSlow
 from tidemill.predictions.errors import LogStopped
 from tidemill.predictions.identity import request_number
-from tidemill.predictions.records import Status
 from tidemill.predictions.sampling import unlogged
 from tidemill.serving.routes import RouteTarget
 from tidemill.serving.worker.asks import Answer, Ask
 from tidemill.serving.worker.batching import Queue
 from tidemill.serving.worker.counting import Metrics
-from tidemill.serving.worker.entries import Entry
 from tidemill.serving.worker.http import HttpError, Response, error_response
 from tidemill.serving.worker.jobs import Job
 from tidemill.serving.worker.lanes import Lane, Lanes
-from tidemill.serving.worker.log import Log, take
+from tidemill.serving.worker.log import Log
 from tidemill.serving.worker.opening import queue_before
+from tidemill.serving.worker.recording import Recorder
 from tidemill.serving.worker.reply import Reply
 from tidemill.serving.worker.table import Table
 from tidemill.serving.worker.trace import Trace
@@ -69,10 +68,10 @@ class Plane:
         durable: bool = False,
         replayed: bool = False,
     ) -> None:
-        self._replayed = replayed
         self._loop = loop
         self._executor = executor
         self._log = log
+        self._recorder = Recorder(loop, clock, replayed=replayed)
         self._metrics = metrics
         self._clock = clock
         self._rng = rng
@@ -129,6 +128,10 @@ class Plane:
             self._mirror(job, lanes)
         return job
 
+    def hand_over(self) -> None:
+        """Hand what was answered to the log, which is told of it a moment after the caller."""
+        self._recorder.hand_over()
+
     def close(self) -> None:
         """Let go of every version."""
         for queue in self._queues.values():
@@ -172,10 +175,17 @@ class Plane:
         self._resolve(job, error_response(500, "The server failed; its log says why."))
 
     def _succeed(self, job: Job, outcome: Outcome) -> None:
-        ids, ask, lane = job.ids(), job.ask, job.lane
+        ask, lane = job.ask, job.lane
         now = self._clock.monotonic()
         lane.served.answered(outcome.call, ask.arrived, job.began, now)
-        number = self._record(job, "ok", ids, outcome, now)
+        lane.served.rows += job.rows.count
+        job.end(now - ask.arrived, "ok", outcome)
+        number = None
+        if job.logged:
+            if self._durable or lane.endpoint.routes.durable:
+                number = self._recorder.note_now(job)
+            else:
+                self._recorder.note(job)
         if job.mirrored:
             self._settle(job)
             return
@@ -185,22 +195,25 @@ class Plane:
             return
         recorded = ask.recorded
         logged = 0.0 if recorded is None else self._clock.monotonic()
-        response = ask.content.render(Answer(lane.version, outcome, ids))
+        response = ask.content.render(Answer(lane.version, outcome, job.ids))
         encoded = self._clock.monotonic()
         lane.served.encode.observe(encoded - now)
         if recorded is not None:
             _fill(recorded, job, outcome.call, (now, logged, encoded))
-        if number is not None and (self._durable or lane.endpoint.routes.durable):
+        if number is not None:
             self._when_durable(job, number, response)
         else:
             self._resolve(job, response)
 
     def _fail(self, job: Job, error: Exception) -> None:
         lane, lanes = job.lane, self._lanes.get(job.ask.endpoint)
-        now = self._clock.monotonic()
+        latency = self._clock.monotonic() - job.ask.arrived
         lane.served.errors += 1
-        lane.served.request.observe(now - job.ask.arrived)
-        self._record(job, "error", job.ids(), None, now)
+        lane.served.rows += job.rows.count
+        lane.served.request.observe(latency)
+        job.end(latency, "error")
+        if job.logged:  # Now, since it may be asked again, of another version.
+            self._recorder.note_now(job)
         if job.mirrored:
             self._settle(job)
         elif lanes is None or lane.target.role == "champion" or job.ask.version is not None:
@@ -238,34 +251,6 @@ class Plane:
             now, number = self._clock.monotonic(), answered.number
             job = Job(self, ask, lane, rows, now, number, mirrored=True)
             lane.queue.add(rows, job.done)
-
-    def _record(
-        self, job: Job, status: Status, ids: list[str], outcome: Outcome | None, now: float
-    ) -> int | None:
-        """Count the answer, and log it; return its number there, if it is to be there."""
-        lane, ask = job.lane, job.ask
-        latency = now - ask.arrived
-        lane.served.rows += job.rows.count
-        if not job.logged:
-            return None
-        entry = Entry(
-            lane.subject,
-            status,
-            ask.time,
-            ask.request_id,
-            int(latency * 1e6),
-            ids,
-            job.rows,
-            [] if outcome is None else outcome.values,
-            None if outcome is None else outcome.scores,
-            self._came(latency) if self._replayed else 0,
-            ask.trace,
-        )
-        return take(lane.writer, entry)
-
-    def _came(self, latency: float) -> int:
-        """Return when a request came by the machine's clock, in microseconds since 1970."""
-        return micros(self._clock.now()) - int(latency * 1e6)
 
     def _when_durable(self, job: Job, number: int, response: Response) -> None:
         def answer(failure: LogStopped | None) -> None:

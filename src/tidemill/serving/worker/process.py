@@ -163,6 +163,7 @@ class Worker:
 
     def close(self) -> None:
         """Write what is waiting for the log, and stop."""
+        self.plane.hand_over()
         self.log.close()
         self._figures.close()
         self.plane.close()
@@ -215,6 +216,7 @@ class Worker:
             await rpc.stop(DRAIN_SECONDS)
         # Nothing is answered between these lines, so nothing is answered that is not logged; and
         # whatever is not answered when the process ends, the keeper gives to another.
+        self.plane.hand_over()
         self.log.close()
         self._figures.close()
         os._exit(0)

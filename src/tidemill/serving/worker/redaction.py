@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,18 +28,20 @@ class Redaction:
         self._rules = {rule.column: rule for rule in read if rule is not None}
         self._secret = secret
 
-    def parted(
-        self, features: Mapping[str, Any]
-    ) -> tuple[dict[str, Any], dict[str, list[str | None]]]:
-        """Return the features that are logged as they are, and what is logged of others."""
-        plain, redacted = {}, {}
-        for name, values in features.items():
-            rule = self._rules.get(name)
-            if rule is None:
-                plain[name] = values
-            elif rule.action != "drop":
-                redacted[name] = [self._left(rule, value) for value in values]
-        return plain, redacted
+    def plain(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Return those columns that are logged as they are."""
+        return tuple(name for name in names if name not in self._rules)
+
+    def partly(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Return those columns of which only something is logged."""
+        return tuple(
+            name for name in names if name in self._rules and self._rules[name].action != "drop"
+        )
+
+    def left(self, name: str, values: Iterable[Any]) -> list[str | None]:
+        """Return what is logged of such a column."""
+        rule = self._rules[name]
+        return [self._left(rule, value) for value in values]
 
     def keys(self, column: str | None, keys: list[str | None] | None) -> list[str | None] | None:
         """Return what is logged of rows' keys.

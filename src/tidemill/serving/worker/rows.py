@@ -61,7 +61,6 @@ class Inputs:
         self.names = tuple(c.name for c in signature.features)
         self.types = {c.name: c.type for c in signature.features}
         self.text = bool(signature.texts)
-        self.whole = not {"int", "bool"}.isdisjoint(self.types.values())
         self._features = frozenset(self.names)
         self._passengers = frozenset(contract.names) - self._features
         self.key = contract.key.name if contract.key else None
@@ -149,10 +148,15 @@ def together(rows: Sequence[Rows]) -> list[NDArray[Any]]:
     return [_matrix(b"".join(parts), sum([some.count for some in rows]))]
 
 
+def matrix_of(rows: Rows) -> NDArray[Any]:
+    """Return the numbers of a request that came as one matrix."""
+    return rows.matrices[0] if rows.numbers is None else _matrix(rows.numbers, rows.count)
+
+
 def _concatenated(rows: Sequence[Rows]) -> list[NDArray[Any]]:
     if len(rows) == 1:
         return rows[0].matrices
-    each = [r.matrices if r.numbers is None else [_matrix(r.numbers, r.count)] for r in rows]
+    each = [r.matrices if r.numbers is None else [matrix_of(r)] for r in rows]
     return [np.concatenate(group) for group in zip(*each, strict=True)]
 
 

@@ -104,6 +104,7 @@ class Operations:
         """
         loop = asyncio.get_running_loop()
         try:
+            self._plane.hand_over()
             await loop.run_in_executor(self._executor, self._log.flush)
         except LogStopped as error:
             raise HttpError(503, str(error), RETRY) from error
