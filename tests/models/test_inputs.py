@@ -219,6 +219,28 @@ def test_a_matrix_is_refused_exactly_where_its_columns_are(rows: list[tuple[floa
         assert PLAIN_ENCODER.encode_matrix(matrix) == [matrix]
 
 
+def _verdict(matrix: np.ndarray[Any, Any]) -> str:
+    try:
+        PLAIN_ENCODER.encode_matrix(matrix)
+    except InvalidInput as error:
+        return str(error)
+    return ""
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(st.tuples(*[NUMBERS] * 4), min_size=1, max_size=4))
+def test_a_matrix_of_32_bits_is_judged_as_of_64(rows: list[tuple[float, ...]]) -> None:
+    with np.errstate(over="ignore"):
+        matrix = np.array(rows).astype(np.float32)
+    assert _verdict(matrix) == _verdict(matrix.astype(np.float64))
+
+
+def test_the_largest_numbers_of_32_bits_have_no_infinite_sum() -> None:
+    encoder = Encoder(Signature(features=(Column(name="f", type="float"),), task="regression"))
+    matrix = np.full((2, 1), np.finfo(np.float32).max, dtype=np.float32)
+    assert encoder.encode_matrix(matrix) == [matrix]
+
+
 @settings(suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.dictionaries(

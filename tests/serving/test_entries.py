@@ -81,6 +81,21 @@ def test_arrays_are_read_with_gaps_for_missing_values() -> None:
     assert found.features == {"a": [0.5, None], "n": [1, 2], "yes": [True, False]}
 
 
+def test_numbers_of_32_bits_are_logged_as_they_came() -> None:
+    numbers = np.array([[0.1, 3, 1], [np.nan, 4, 0]], dtype=np.float32)
+    single, double = TOGETHER.matrix(numbers), TOGETHER.matrix(numbers.astype(np.float64))
+    assert len(memoryview(subject().told(single)[0] or b"").tobytes()) == 2 * 3 * 4
+    found, same = logged(subject(), single, double)
+    assert found.features == same.features
+    assert found.features["a"][1] is None
+    assert found.features["a"][0] == float(np.float32(0.1))
+
+
+def test_who_checks_at_once_has_numbers_of_64_bits() -> None:
+    (found,) = APART.matrix(np.ones((2, 3), dtype=np.float32)).matrices
+    assert found.dtype == np.float64
+
+
 def test_redacted_columns_are_apart_and_the_others_as_they_were() -> None:
     for rows in (
         matrix([0.25, 7, 1], [None, 8, 0]),

@@ -72,7 +72,7 @@ class Encoder:
         rows = self._count(picked)
         return self._rows(picked, rows), rows
 
-    def encode_matrix(self, numbers: NDArray[np.float64]) -> list[NDArray[Any]]:
+    def encode_matrix(self, numbers: NDArray[np.floating[Any]]) -> list[NDArray[Any]]:
         """Check rows that came as one matrix, for a model that takes no strings.
 
         Args:
@@ -82,7 +82,7 @@ class Encoder:
             InvalidInput: A value is of another type than its column, or outside the contract.
         """
         if not self._matrix.fits(numbers):
-            self._refuse_matrix(numbers)
+            self._refuse_matrix(numbers.astype(np.float64, copy=False))
         return [numbers]
 
     def _refuse_matrix(self, numbers: NDArray[np.float64]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import isfinite
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +39,7 @@ class MatrixCheck:
             if strict and c.values is not None
         ]
 
-    def fits(self, matrix: NDArray[np.float64]) -> bool:
+    def fits(self, matrix: NDArray[np.floating[Any]]) -> bool:
         """Tell whether all of it does.
 
         Example:
@@ -58,14 +59,14 @@ class MatrixCheck:
                 return False
         return True
 
-    def _within(self, matrix: NDArray[np.float64]) -> bool:
+    def _within(self, matrix: NDArray[np.floating[Any]]) -> bool:
         """Tell whether every value is in its range; a missing one (NaN) is in none."""
         # Where every number is allowed, a finite sum says that each is one.
-        if not self._is_bounded and isfinite(matrix.sum()):
+        if not self._is_bounded and isfinite(matrix.sum(dtype=np.float64)):
             return True
         return bool(((matrix >= self._low) & (matrix <= self._high)).all())
 
-    def _misses(self, matrix: NDArray[np.float64]) -> bool:
+    def _misses(self, matrix: NDArray[np.floating[Any]]) -> bool:
         """Tell whether what is in no range is only missing, where values may be missing."""
         if ((matrix < self._low) | (matrix > self._high)).any():
             return False

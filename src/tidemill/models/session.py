@@ -23,6 +23,7 @@ PROBABILITIES = "probabilities"
 """The output that is read where a graph has several."""
 _KINDS: dict[str, type[np.generic]] = {
     "tensor(float)": np.float32,
+    "tensor(double)": np.float64,
     "tensor(int64)": np.int64,
     "tensor(int32)": np.int32,
     "tensor(bool)": np.bool_,
@@ -75,7 +76,7 @@ class Graph:
         else:
             feeds = {name: self._column(matrices, name) for name in self._names}
         for name, kind in self._cast.items():
-            feeds[name] = feeds[name].astype(kind)
+            feeds[name] = feeds[name].astype(kind, copy=False)
         return self._read(self._session.run(self._outputs, feeds)[0])
 
     def _column(self, matrices: list[NDArray[Any]], name: str) -> NDArray[Any]:

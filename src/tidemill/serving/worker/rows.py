@@ -82,13 +82,17 @@ class Inputs:
         keys = self._keys(columns, count)
         return Rows(count, {n: columns[n] for n in self.names}, matrices, keys)
 
-    def matrix(self, numbers: NDArray[np.float64]) -> Rows:
+    def matrix(self, numbers: NDArray[np.floating[Any]]) -> Rows:
         """Return a matrix with a column for every feature as rows.
+
+        Args:
+            numbers: Of 64 bits each. Of 32 they stay for a graph and the log, which take both.
 
         Raises:
             InvalidInput: It holds what the contract does not allow.
         """
         if not self._together:
+            numbers = numbers.astype(np.float64, copy=False)
             self._encoder.encode_matrix(numbers)
         return Rows(len(numbers), {}, [numbers])
 

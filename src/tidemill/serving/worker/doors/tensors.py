@@ -269,8 +269,9 @@ def _matrix_rows(tensor: Tensor | Floats, values: Values, inputs: Inputs) -> Row
     if tensor.datatype in FLOATS and len(values) <= _FEW_VALUES:
         few = packed(values) if values.__class__ is list else np.asarray(values, "f8").tobytes()
         return inputs.numbers(few, shape[0])
+    kind = "f4" if isinstance(values, np.ndarray) and values.dtype == "f4" else "f8"
     try:
-        matrix = np.asarray(values, dtype=np.float64).reshape(shape)
+        matrix = np.asarray(values, dtype=kind).reshape(shape)
     except (TypeError, ValueError, OverflowError) as error:
         raise InvalidInput(f"Input {tensor.name!r}: {error}.", column=tensor.name) from error
     return inputs.matrix(matrix)
