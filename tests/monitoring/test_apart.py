@@ -26,7 +26,7 @@ from tidemill.core.ids import Ids
 from tidemill.core.policy import MonitorPolicy
 from tidemill.journal.service import Journal
 from tidemill.models.packing import pack
-from tidemill.monitoring import dispatch, store
+from tidemill.monitoring import dispatch, looking, store
 from tidemill.monitoring.apart import Apart
 from tidemill.monitoring.errors import LookerFailed, WindowNotFound
 from tidemill.monitoring.events import FindingRaised, WindowJudged
@@ -98,10 +98,19 @@ class Home:
         ids = self.box.answer(narrow)
         self.box.label(ids, narrow["truth"].to_list(), LIVE + 7 * DAY)
 
-    def look(self) -> list[Finding]:
-        self.clock.set(LIVE + 8 * DAY)
+    def look(self, day: int = 8) -> list[Finding]:
+        self.clock.set(LIVE + day * DAY)
         self.monitor.observe("taxis")
         return self.monitor.judge("taxis", model="taxi", version=1, policy=POLICY, metrics=METRICS)
+
+    def learn_late(self) -> None:
+        """Answer for long, then be told what the first days were, whose rows are gone by then."""
+        rng = np.random.default_rng(5)
+        first = rides(rng, 4, rows=40, start=LIVE)
+        ids = self.box.answer(first)
+        self.box.answer(rides(rng, 40, rows=10, start=LIVE + 4 * DAY))
+        self.look(46)
+        self.box.label(ids, first["truth"].to_list(), LIVE + 46 * DAY)
 
     def kept(self) -> list[list[Any]]:
         """All predictions that were taken in, without ids and keys, which differ between homes."""
@@ -137,6 +146,34 @@ def test_what_another_process_says_is_what_this_one_would(tmp_path: Path, source
         here.close()
         there.close()
     assert apart.pid is None
+
+
+@pytest.mark.timeout(300)
+def test_labels_of_long_ago_are_searched_for_in_another_process(
+    tmp_path: Path, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there = Home(tmp_path / "here", source), Home(tmp_path / "there", source)
+    apart = Apart()
+    try:
+        there.monitor.look_apart(apart, lambda _model, _version: source)
+        for home in (here, there):
+            home.learn_late()
+        found = here.look(46)
+        for name in ("times_of", "read_stretch", "read_labels"):
+            monkeypatch.setattr(looking, name, _unwanted)
+        monkeypatch.setattr(dispatch, "WORTH_SENDING", 0)
+        assert there.look(46) == found
+        windows = there.monitor.windows("taxis")
+        assert windows == here.monitor.windows("taxis")
+        assert (windows[-1].predictions, windows[-1].labelled) == (190, 160)
+    finally:
+        apart.close()
+        here.close()
+        there.close()
+
+
+def _unwanted(*_: object) -> None:
+    raise AssertionError("the log was read in this process")
 
 
 @pytest.mark.timeout(300)

@@ -24,7 +24,17 @@ from tidemill.core.settings import without_secrets
 from tidemill.monitoring.errors import LookerFailed
 from tidemill.monitoring.looking import Looker
 from tidemill.monitoring.reference import Reference, read_reference
-from tidemill.monitoring.tasks import Delivery, Letters, Looked, Question, Source, Task, Told
+from tidemill.monitoring.tasks import (
+    Delivery,
+    Letters,
+    Looked,
+    Question,
+    Search,
+    Source,
+    Task,
+    Times,
+    Told,
+)
 
 logger = logging.getLogger(__name__)
 _HEAD = struct.Struct("<Q")
@@ -50,11 +60,12 @@ class Failure(msgspec.Struct, frozen=True, tag=True):
 class Success(msgspec.Struct, frozen=True, tag=True):
     """What came of a task."""
 
-    found: Looked | Told | Delivery
+    found: Looked | Told | Delivery | Times
 
 
-Found = TypeVar("Found", Looked, Told, Delivery)
-_TASKS = msgspec.msgpack.Decoder(Task | Question | Letters)
+Found = TypeVar("Found", Looked, Told, Delivery, Times)
+Asked = Task | Question | Letters | Search
+_TASKS: msgspec.msgpack.Decoder[Asked] = msgspec.msgpack.Decoder(Asked)
 _ANSWERS = msgspec.msgpack.Decoder(Failure | Success)
 _ENCODER = msgspec.msgpack.Encoder()
 
@@ -104,7 +115,15 @@ class Apart:
         what = f"What came to {letters.endpoint} could not be read"
         return self._done(letters, Delivery, what)
 
-    def _done(self, task: Task | Question | Letters, kind: type[Found], failed: str) -> Found:
+    def search(self, search: Search) -> Times:
+        """Find predictions in the log.
+
+        Raises:
+            LookerFailed: As with `look`.
+        """
+        return self._done(search, Times, f"The log of {search.endpoint} could not be searched")
+
+    def _done(self, task: Asked, kind: type[Found], failed: str) -> Found:
         """Have a task done, or say what failed."""
         content = _ENCODER.encode(task)
         with self._lock:
@@ -211,7 +230,7 @@ def main() -> None:
     while (content := _received(tasks, _FOREVER)) is not None:
         task = _TASKS.decode(content)
         sources.clear()
-        sources.update({} if isinstance(task, Letters) else task.sources)
+        sources.update(task.sources if isinstance(task, Task | Question) else {})
         answer: Failure | Success
         try:
             answer = Success(_done(looker, task))
@@ -223,10 +242,12 @@ def main() -> None:
         answers.flush()
 
 
-def _done(looker: Looker, task: Task | Question | Letters) -> Looked | Told | Delivery:
+def _done(looker: Looker, task: Asked) -> Looked | Told | Delivery | Times:
     if isinstance(task, Task):
         return looker.look(task)
-    return looker.tell(task) if isinstance(task, Question) else looker.read(task)
+    if isinstance(task, Question):
+        return looker.tell(task)
+    return looker.read(task) if isinstance(task, Letters) else looker.search(task)
 
 
 _FOREVER = 1e8

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
-from tidemill.core.clock import Clock, from_micros, micros
+from tidemill.core.clock import Clock, micros
 from tidemill.monitoring import store
-from tidemill.monitoring.kept import raw_of
+from tidemill.monitoring.dispatch import Dispatch
 from tidemill.monitoring.ledger import Ledger
 from tidemill.monitoring.records import Finding, WindowReport
 from tidemill.monitoring.state import renewed
+from tidemill.monitoring.tasks import Log, Search
 from tidemill.monitoring.windows import Watched, Windows
-from tidemill.predictions.reader import read_labels
-from tidemill.predictions.stretches import read_stretch, times_of
 from tidemill.storage.db.engine import Database
 
 STRAGGLING = 60 * 1_000_000
@@ -29,16 +27,25 @@ class Belated:
         db: The database.
         clock: Tells when no label that arrived before another is awaited any more.
         predictions: The letterbox's folder.
-        windows: Has a window of given rows looked at.
+        dispatch: Has the log searched.
+        windows: Has a window of the log looked at.
         ledger: Writes down what comes of it.
     """
 
     def __init__(
-        self, db: Database, clock: Clock, predictions: Path, *, windows: Windows, ledger: Ledger
+        self,
+        db: Database,
+        clock: Clock,
+        predictions: Path,
+        *,
+        dispatch: Dispatch,
+        windows: Windows,
+        ledger: Ledger,
     ) -> None:
         self._db = db
         self._clock = clock
         self._predictions = predictions
+        self._dispatch = dispatch
         self._windows = windows
         self._ledger = ledger
 
@@ -53,15 +60,20 @@ class Belated:
         settled = micros(self._clock.now()) > progress.searched + 2 * STRAGGLING
         if not waiting or oldest is None or (newest <= progress.searched and settled):
             return []
-        ids = {e.name for e in waiting if e.by == "id"}
-        keys = {e.name for e in waiting if e.by == "key"}
-        times = times_of(self._predictions, endpoint, ids, keys)
-        past = [t for t in times if micros(t) < oldest]
+        search = Search(
+            folder=str(self._predictions),
+            endpoint=endpoint,
+            ids=frozenset(e.name for e in waiting if e.by == "id"),
+            keys=frozenset(e.name for e in waiting if e.by == "key"),
+            before=oldest,
+        )
+        past = self._dispatch.search(search).times
         found: list[Finding] = []
         with self._db.read() as connection:
             reports = store.read_windows(connection, endpoint, None, None) if past else []
         for known in reports:
-            if known.model == watched.model and any(known.since <= t < known.until for t in past):
+            since, until = micros(known.since), micros(known.until)
+            if known.model == watched.model and any(since <= t < until for t in past):
                 found += self._judge_again(known, watched)
         after = msgspec.structs.replace(progress, searched=newest)
         self._db.write(lambda connection: store.set_progress(connection, endpoint, after))
@@ -73,15 +85,13 @@ class Belated:
         with self._db.read() as connection:
             before = store.read_states(connection, known.endpoint, known.model, since, until)
         # Sums that were joined reach beyond the window, and are renewed as a whole.
-        begin = min([since, *(s.since for s in before)])
-        end = max([until, *(s.until for s in before)])
-        rows = self._from_log(known.endpoint, begin, end)
-        report, findings, fresh = self._windows.look(watched, known.version, since, until, rows)
+        log = Log(
+            folder=str(self._predictions),
+            since=min([since, *(s.since for s in before)]),
+            until=max([until, *(s.until for s in before)]),
+            versions=frozenset(s.version for s in before),
+        )
+        report, findings, fresh = self._windows.look(watched, known.version, since, until, log)
         if report.predictions < known.predictions:
             return []
         return self._ledger.amend(known, report, findings, renewed(before, fresh), clear=())
-
-    def _from_log(self, endpoint: str, since: int, until: int) -> list[list[Any]]:
-        rows = read_stretch(self._predictions, endpoint, from_micros(since), from_micros(until))
-        labels, _ = read_labels(self._predictions, endpoint)
-        return raw_of(endpoint, rows, labels)

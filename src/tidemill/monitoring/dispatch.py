@@ -14,8 +14,10 @@ from tidemill.monitoring.tasks import (
     Looked,
     Looks,
     Question,
+    Search,
     Source,
     Task,
+    Times,
     Told,
 )
 from tidemill.predictions.reader import unread
@@ -73,6 +75,10 @@ class Dispatch:
         if self._apart is None or waiting < WORTH_SENDING:
             return self._here.read(letters)
         return self._apart[0].read(letters)
+
+    def search(self, search: Search) -> Times:
+        """Find predictions in the log."""
+        return (self._here if self._apart is None else self._apart[0]).search(search)
 
     def _sources(self, model: str, versions: set[int]) -> dict[int, Source]:
         assert self._apart is not None

@@ -9,11 +9,11 @@ from typing import Any
 
 import polars as pl
 
-from tidemill.core.clock import from_micros
+from tidemill.core.clock import from_micros, micros
 from tidemill.core.policy import MonitorPolicy
 from tidemill.monitoring.arrivals import by_hour
 from tidemill.monitoring.judgement import Judge
-from tidemill.monitoring.kept import framed, label_entries, prepared
+from tidemill.monitoring.kept import framed, label_entries, prepared, raw_of
 from tidemill.monitoring.live import Live
 from tidemill.monitoring.past import report_of, version_of
 from tidemill.monitoring.reference import Reference, blocks_of
@@ -26,8 +26,19 @@ from tidemill.monitoring.state import (
     states_of,
     stretches_before,
 )
-from tidemill.monitoring.tasks import Delivery, Letters, Looked, Question, Task, Told
+from tidemill.monitoring.tasks import (
+    Delivery,
+    Letters,
+    Log,
+    Looked,
+    Question,
+    Search,
+    Task,
+    Times,
+    Told,
+)
 from tidemill.predictions.reader import read_labels, read_predictions
+from tidemill.predictions.stretches import read_stretch, times_of
 
 MOST_LIVES = 8
 """How many versions are kept ready to compare with; the one that was asked last goes last."""
@@ -43,12 +54,13 @@ class Looker:
 
     def __init__(self, references: References) -> None:
         self._references = references
-        self._lives: dict[tuple[str, int, float], Live | None] = {}
+        self._lives: dict[tuple[str, int, float], Live] = {}
 
     def look(self, task: Task) -> Looked:
         """Look at a window."""
         block = task.policy.block
-        rows = _blocked(task.rows, block)
+        raw = task.rows if task.log is None else _logged(task.endpoint, task.log)
+        rows = _blocked(raw, block)
         live = self._live(task.model, task.version, block)
         mine = seen_blocks([decoded(s) for s in task.states], task.version)
         length = task.until - task.since
@@ -117,6 +129,12 @@ class Looker:
             read_labels=read_label,
         )
 
+    def search(self, search: Search) -> Times:
+        """Find predictions in the log."""
+        folder, before = Path(search.folder), from_micros(search.before)
+        times = times_of(folder, search.endpoint, search.ids, search.keys, before)
+        return Times(tuple(micros(t) for t in times))
+
     def _states(self, model: str, rows: pl.DataFrame, policy: MonitorPolicy) -> list[BlockState]:
         """Return the sums of each version's blocks."""
         found: list[BlockState] = []
@@ -132,10 +150,20 @@ class Looker:
             self._lives[key] = self._lives.pop(key)
         else:
             reference = self._references(model, version)
-            self._lives[key] = None if reference is None else Live(reference, block)
+            if reference is None:
+                return None
+            self._lives[key] = Live(reference, block)
             for old in list(self._lives)[:-MOST_LIVES]:
                 del self._lives[old]
         return self._lives[key]
+
+
+def _logged(endpoint: str, log: Log) -> list[list[Any]]:
+    """Return a stretch of the log as if its predictions were kept."""
+    folder = Path(log.folder)
+    rows = read_stretch(folder, endpoint, from_micros(log.since), from_micros(log.until))
+    labels, _ = read_labels(folder, endpoint)
+    return raw_of(endpoint, rows, labels)
 
 
 def _blocked(rows: list[list[Any]], block: float) -> pl.DataFrame:

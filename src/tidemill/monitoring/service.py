@@ -56,12 +56,19 @@ class Monitor:
         self._dispatch = Dispatch(references)
         ledger = Ledger(db, journal)
         self._windows = Windows(db, clock, self._dispatch, ledger)
-        self._belated = Belated(db, clock, predictions, windows=self._windows, ledger=ledger)
+        self._belated = Belated(
+            db,
+            clock,
+            predictions,
+            dispatch=self._dispatch,
+            windows=self._windows,
+            ledger=ledger,
+        )
         self._hindsight = Hindsight(db, self._dispatch)
         self._listening = Listening(db, Episodes(db, journal), clock)
 
     def look_apart(self, looks: Looks, sources: Sources) -> None:
-        """Have the letterbox read, windows looked at, and the past told of elsewhere from now on.
+        """Have the log read and searched, windows looked at, and the past told of elsewhere.
 
         Args:
             looks: Who does it.

@@ -30,6 +30,22 @@ class Source(msgspec.Struct, frozen=True):
     metrics: dict[str, float]
 
 
+class Log(msgspec.Struct, frozen=True, kw_only=True):
+    """A stretch of the prediction log, to be read by whoever does the task.
+
+    Attributes:
+        folder: The letterbox's.
+        since: Where the stretch begins, in microseconds since 1970.
+        until: Where it ends, exclusive.
+        versions: Those that are known to have answered in it.
+    """
+
+    folder: str
+    since: int
+    until: int
+    versions: frozenset[int]
+
+
 class Task(msgspec.Struct, frozen=True, kw_only=True, tag="window"):
     """A window to be looked at.
 
@@ -44,6 +60,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, tag="window"):
         rows: Its predictions as the database keeps them, and those around it whose sums are asked
             for with its own.
         states: Of the blocks just before it, as bytes.
+        log: Where the rows are read, where they are not kept any more.
         checks: Estimates and what came true in the windows before, newest first.
         rhythmic: Of what the rhythm is known.
         newborn: Whether the version has answered nothing before, or was skewed in all of it.
@@ -59,6 +76,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, tag="window"):
     until: int
     rows: list[list[Any]]
     states: list[bytes]
+    log: Log | None = None
     checks: tuple[EstimateCheck, ...] = ()
     rhythmic: frozenset[str] = frozenset()
     newborn: bool = False
@@ -67,7 +85,8 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, tag="window"):
     @property
     def versions(self) -> set[int]:
         """All versions that it concerns."""
-        return {self.version, *_versions(self.rows, self.states)}
+        logged = frozenset() if self.log is None else self.log.versions
+        return {self.version, *_versions(self.rows, self.states), *logged}
 
 
 class Looked(msgspec.Struct, frozen=True, kw_only=True, tag="window"):
@@ -163,6 +182,34 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, tag="letters"):
     read_labels: Cursor
 
 
+class Search(msgspec.Struct, frozen=True, kw_only=True, tag="search"):
+    """Predictions to be found in the log.
+
+    Attributes:
+        folder: The letterbox's.
+        endpoint: Whose.
+        ids: Of predictions.
+        keys: Of rows.
+        before: Only what was predicted earlier is asked for, in microseconds since 1970.
+    """
+
+    folder: str
+    endpoint: str
+    ids: frozenset[str]
+    keys: frozenset[str]
+    before: int
+
+
+class Times(msgspec.Struct, frozen=True, tag="search"):
+    """When the predictions that were searched for were made.
+
+    Attributes:
+        times: In microseconds since 1970, ascending.
+    """
+
+    times: tuple[int, ...]
+
+
 class Looks(Protocol):
     """What does tasks: this process, or another."""
 
@@ -180,6 +227,10 @@ class Looks(Protocol):
 
     def read(self, letters: Letters) -> Delivery:
         """Read what came to an endpoint."""
+        ...
+
+    def search(self, search: Search) -> Times:
+        """Find predictions in the log."""
         ...
 
 

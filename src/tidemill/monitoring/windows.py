@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import msgspec
 from sqlalchemy import Connection
@@ -17,7 +16,7 @@ from tidemill.monitoring.estimate_history import estimate_history
 from tidemill.monitoring.ledger import Ledger
 from tidemill.monitoring.records import Finding, WindowReport
 from tidemill.monitoring.state import LONGER, BlockState, decoded
-from tidemill.monitoring.tasks import Task
+from tidemill.monitoring.tasks import Log, Task
 from tidemill.monitoring.trust import WINDOWS
 from tidemill.storage.db.engine import Database
 
@@ -90,7 +89,7 @@ class Windows:
         version: int,
         since: int,
         until: int,
-        rows: list[list[Any]] | None = None,
+        log: Log | None = None,
     ) -> Seen:
         """Have a window looked at; return the report, what it shows, and sums of blocks.
 
@@ -99,8 +98,8 @@ class Windows:
             version: The live version.
             since: Where it begins, in microseconds since 1970.
             until: Where it ends, exclusive.
-            rows: Its predictions and those around it whose sums are asked for too; the window's own
-                that are kept where left out.
+            log: Where its predictions are read, and those around it whose sums are asked for too;
+                the window's own that are kept where left out.
         """
         endpoint, reach = watched.endpoint, max(LONGER) - 1
         with self._db.read() as connection:
@@ -110,8 +109,7 @@ class Windows:
             rhythmic = arrivals.rhythmic(connection, endpoint, self._clock.now())
             begun = store.first_block(connection, endpoint, watched.model, version)
             reports = store.read_windows(connection, endpoint, None, 2 * WINDOWS)
-            if rows is None:
-                rows = store.read_raw(connection, endpoint, since, until)
+            rows = [] if log else store.read_raw(connection, endpoint, since, until)
         before = [r for r in reports if micros(r.since) < since]
         task = Task(
             endpoint=endpoint,
@@ -122,6 +120,7 @@ class Windows:
             since=since,
             until=until,
             rows=rows,
+            log=log,
             states=[s.encoded() for s in states],
             checks=estimate_history(before).checks,
             rhythmic=rhythmic,

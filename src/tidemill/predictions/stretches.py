@@ -48,7 +48,7 @@ def read_stretch(root: Path, endpoint: str, since: datetime, until: datetime) ->
 
 
 def times_of(
-    root: Path, endpoint: str, ids: Collection[str], keys: Collection[str]
+    root: Path, endpoint: str, ids: Collection[str], keys: Collection[str], before: datetime
 ) -> list[datetime]:
     """Return when the predictions were made that are named by id or by their row's key.
 
@@ -57,18 +57,19 @@ def times_of(
         endpoint: Whose.
         ids: Of predictions.
         keys: Of rows.
+        before: Only earlier ones are told of.
     """
     if not (root / endpoint).is_dir():
         return []
-    names = ["id", "key", "time"]
+    columns, last = ["id", "key", "time"], f"{before:%Y-%m-%d}"
+    named = pl.col("id").is_in(list(ids)) | pl.col("key").is_in(list(keys))
+    found: list[int] = []
     with held_still(root, endpoint):
-        files = archive.archived(root, endpoint, "predictions")
-        frames = [framed(pq.read_table(f.path, columns=names)) for f in files]
+        for file in archive.archived(root, endpoint, "predictions"):
+            if file.day <= last:
+                frame = framed(pq.read_table(file.path, columns=columns))
+                found += frame.filter(named)["time"].dt.epoch("us").to_list()
         live = hot(root, endpoint, "predictions", {})
-    frames += [] if live is None else [live.select(names)]
-    found: list[datetime] = []
-    for frame in frames:
-        named = pl.col("id").is_in(list(ids)) | pl.col("key").is_in(list(keys))
-        times = frame.filter(named)["time"].dt.epoch("us")
-        found += [from_micros(t) for t in times]
-    return sorted(found)
+    if live is not None:
+        found += live.filter(named)["time"].dt.epoch("us").to_list()
+    return sorted(from_micros(t) for t in found if t < micros(before))
