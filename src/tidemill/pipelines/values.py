@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import io
-import math
 import secrets
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,17 @@ from tidemill.pipelines.errors import BadValue
 from tidemill.pipelines.records import Stored
 from tidemill.storage.blobs.protocol import BlobStore
 from tidemill.storage.blobs.trees import get_tree, put_tree
+
+_NOT_AS_JSON = (
+    msgspec.MsgspecError,
+    AttributeError,
+    ImportError,
+    NotImplementedError,
+    OverflowError,
+    TypeError,
+    ValueError,
+)
+"""What writing a value as JSON, or finding its type again, may end with."""
 
 
 class _Typed(msgspec.Struct):
@@ -42,10 +52,8 @@ def store_value(blobs: BlobStore, value: Any) -> Stored:
         return Stored("frame", blobs.put(buffer.getvalue()).digest)
     if isinstance(value, Path) and value.is_dir():
         return Stored("folder", put_tree(blobs, value).digest)
-    if isinstance(value, msgspec.Struct) or _is_plain(value):
-        kind = type(value)
-        name = f"{kind.__module__}:{kind.__qualname__}"
-        record = _Typed(name, msgspec.Raw(msgspec.json.encode(value, order="sorted")))
+    record = _typed(value) if isinstance(value, msgspec.Struct) or _is_plain(value) else None
+    if record is not None:
         return Stored("json", blobs.put(msgspec.json.encode(record)).digest)
     return Stored("object", blobs.put(_pickled(value)).digest)
 
@@ -74,14 +82,28 @@ def load_value(blobs: BlobStore, stored: Stored, scratch: Path) -> Any:
     return cloudpickle.loads(blobs.read(stored.digest))
 
 
+def _typed(value: Any) -> _Typed | None:
+    """Return a value as JSON with its type, or nothing where that would not bring it back.
+
+    JSON has no number that is not finite, and a field that may hold anything forgets what it held.
+    """
+    kind = type(value)
+    name = f"{kind.__module__}:{kind.__qualname__}"
+    try:
+        content = msgspec.json.encode(value, order="sorted")
+        same = msgspec.json.decode(content, type=_resolve(name)) == value
+    except _NOT_AS_JSON:
+        return None
+    return _Typed(name, msgspec.Raw(content)) if same else None
+
+
 def _is_plain(value: Any) -> bool:
-    if isinstance(value, dict):
-        return all(isinstance(k, str) and _is_plain(v) for k, v in value.items())
-    if isinstance(value, list):
+    kind = type(value)
+    if kind is dict:
+        return all(type(k) is str and _is_plain(v) for k, v in value.items())
+    if kind is list:
         return all(map(_is_plain, value))
-    if isinstance(value, float):
-        return math.isfinite(value)  # JSON has no others
-    return value is None or isinstance(value, bool | int | str)
+    return value is None or kind in {bool, int, float, str}
 
 
 def _pickled(value: Any) -> bytes:
