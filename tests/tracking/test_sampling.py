@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sqlalchemy import func, select
 
 from tidemill.storage.db.engine import Database
-from tidemill.tracking.blocks import blocks
+from tidemill.tracking import store
 from tidemill.tracking.errors import RunNotFound
 from tidemill.tracking.records import Metric
 from tidemill.tracking.sampling import sampled
@@ -168,7 +168,7 @@ class TestInBlocks:
         self, tracking: Tracking, db: Database
     ) -> None:
         run = tracking.start_run(tracking.experiment("e").id, actor="user:me").id
-        counted = select(func.count()).select_from(blocks)
+        counted = select(func.count()).select_from(store.blocks)
         for first in range(0, 9000, 1000):
             more = [Metric("m", float(s % 77), 5, s) for s in range(first, first + 1000)]
             tracking.log(run, metrics=more)
@@ -188,7 +188,7 @@ class TestInBlocks:
         run = tracking.start_run(tracking.experiment("e").id, actor="user:me").id
         tracking.log(run, metrics=[Metric("m", float(s), s, 7) for s in range(5000)])
         with db.read() as connection:
-            assert connection.scalar(select(func.count()).select_from(blocks)) == 0
+            assert connection.scalar(select(func.count()).select_from(store.blocks)) == 0
         assert len(tracking.sample(run, "m", most=20)) == 20
 
     def test_reach_to_the_ends_of_what_a_step_can_be(self, tracking: Tracking) -> None:

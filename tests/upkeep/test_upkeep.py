@@ -27,7 +27,7 @@ from tidemill.pipelines import store as pipelines
 from tidemill.pipelines.records import PipelineRun, StepRun, Stored
 from tidemill.storage.blobs.errors import BlobDamaged
 from tidemill.storage.blobs.trees import put_tree
-from tidemill.tracking.blocks import blocks
+from tidemill.tracking import store
 from tidemill.tracking.errors import ExperimentNotFound, LoggedModelNotFound, RunNotFound
 from tidemill.tracking.records import Metric, Run
 from tidemill.upkeep.records import Reclaimed
@@ -68,12 +68,12 @@ def test_a_long_metric_is_erased_with_its_blocks(home: Home, clock: SimulatedClo
     run = _run(home, "long")
     home.tracking.log(run.id, metrics=[Metric("m", float(s), 5, s) for s in range(10_000)])
     with home.db.read() as connection:
-        assert connection.scalar(select(func.count()).select_from(blocks))
+        assert connection.scalar(select(func.count()).select_from(store.blocks))
     home.tracking.delete_run(run.id, actor=ME)
     clock.sleep(MONTH.total_seconds() + 60)
     assert _collect(home).runs == (run.id,)
     with home.db.read() as connection:
-        assert connection.scalar(select(func.count()).select_from(blocks)) == 0
+        assert connection.scalar(select(func.count()).select_from(store.blocks)) == 0
 
 
 def test_a_restored_run_is_not_erased(home: Home, clock: SimulatedClock) -> None:

@@ -12,10 +12,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from sqlalchemy import BigInteger, Column, Connection, Double, ForeignKeyConstraint, String, Table
+from sqlalchemy import Connection
 
-from tidemill.storage.db.schema import metadata
 from tidemill.tracking.extremes import Point, Points
+from tidemill.tracking.store import blocks
 
 ENOUGH = 4096
 """How many loose points a metric has when blocks are made of them."""
@@ -25,22 +25,6 @@ _AHEAD = 2
 """How many points are put into blocks for each that was written: an old and long metric, or one
 whose blocks count no longer, gets its blocks bit by bit."""
 
-blocks = Table(
-    "tracking_blocks",
-    metadata,
-    Column("run_id", String(32), primary_key=True),
-    Column("key", String(250), primary_key=True),
-    Column("last", BigInteger, primary_key=True),
-    Column("first", BigInteger, nullable=False),
-    Column("low", Double),
-    Column("low_timestamp", BigInteger),
-    Column("low_step", BigInteger),
-    Column("high", Double),
-    Column("high_timestamp", BigInteger),
-    Column("high_step", BigInteger),
-    ForeignKeyConstraint(["run_id"], ["tracking_runs.id"]),
-    sqlite_with_rowid=False,
-)
 _COLUMNS = ", ".join(column.name for column in blocks.c)
 _READ = (
     "SELECT first, last, low, low_timestamp, low_step, high, high_timestamp, high_step "

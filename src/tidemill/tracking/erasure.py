@@ -12,7 +12,6 @@ from tidemill.core.events import Event
 from tidemill.core.references import Ref
 from tidemill.journal.service import Journal
 from tidemill.tracking import events, model_store, store
-from tidemill.tracking.blocks import blocks
 
 AT_ONCE = 200
 _OF_RUN = (
@@ -20,7 +19,7 @@ _OF_RUN = (
     store.tags,
     store.points,
     store.newest,
-    blocks,
+    store.blocks,
     store.artifacts,
     store.inputs,
     store.links,

@@ -108,7 +108,7 @@ def _of_run(name: str, *columns: Column[object] | Index) -> Table:
         Column("run_id", String(32), primary_key=True),
         *columns,
         ForeignKeyConstraint(["run_id"], ["tracking_runs.id"]),
-        sqlite_with_rowid=name != "tracking_points",
+        sqlite_with_rowid=name not in {"tracking_points", "tracking_blocks"},
     )
 
 
@@ -146,6 +146,18 @@ newest = _of_run(
     Column("loose_from", BigInteger),
     Column("loose", BigInteger, nullable=False, server_default=text("0")),
     Index(None, "experiment_id", "key", "nan", "value"),
+)
+blocks = _of_run(
+    "tracking_blocks",
+    Column("key", String(250), primary_key=True),
+    Column("last", BigInteger, primary_key=True),
+    Column("first", BigInteger, nullable=False),
+    Column("low", Double),
+    Column("low_timestamp", BigInteger),
+    Column("low_step", BigInteger),
+    Column("high", Double),
+    Column("high_timestamp", BigInteger),
+    Column("high_step", BigInteger),
 )
 artifacts = _of_run(
     "tracking_artifacts",
