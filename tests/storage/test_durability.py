@@ -62,9 +62,10 @@ def killed_at_random(url: str, seed: int) -> None:
     assert len(there) - len(acknowledged) <= 4
 
 
-def test_an_opening_killed_at_any_statement_is_made_up_for(tmp_path: Path) -> None:
+@pytest.mark.parametrize("way", ["layout", "changes"])
+def test_an_opening_killed_at_any_statement_is_made_up_for(tmp_path: Path, way: str) -> None:
     done = subprocess.run(
-        [sys.executable, PROGRAMS / "killed_migrations.py", tmp_path],
+        [sys.executable, PROGRAMS / "killed_migrations.py", tmp_path, way],
         capture_output=True,
         text=True,
         check=True,

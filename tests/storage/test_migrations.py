@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import MetaData, text
+from tests.storage.programs.layout import made_by_changes
 
 import tidemill
 from tidemill.core.errors import Conflict
+from tidemill.storage.db import migration
 from tidemill.storage.db.engine import Database
 from tidemill.storage.db.errors import DatabaseTooNew
-from tidemill.storage.db.migration import VERSIONS, heads
+from tidemill.storage.db.migration import LAYOUT, VERSIONS, heads
 
 ROOMS = sorted(path.parent.name for path in Path(tidemill.__file__).parent.rglob("store.py"))
 
@@ -26,6 +30,36 @@ def test_migrations_and_declarations_agree(db: Database, declared: MetaData) -> 
     with db.read() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, declared) == []
+
+
+def test_a_new_database_is_laid_out_as_the_changes_would_make_it(tmp_path: Path) -> None:
+    made = made_by_changes(tmp_path / "made.db")
+    renew = "renew it with: python -m tests.storage.programs.layout"
+    assert LAYOUT.read_text("utf-8") == made, renew
+    with closing(sqlite3.connect(tmp_path / "made.db")) as one:
+        Database.open(f"sqlite:///{tmp_path}/new.db").close()
+        with closing(sqlite3.connect(tmp_path / "new.db")) as other:
+            assert sorted(other.iterdump()) == sorted(one.iterdump())
+            pragma = "PRAGMA auto_vacuum"
+            assert other.execute(pragma).fetchone() == one.execute(pragma).fetchone()
+
+
+def test_a_layout_that_is_behind_is_followed_by_the_changes_that_it_lacks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    behind = tmp_path / "behind.sql"
+    statements = LAYOUT.read_text("utf-8").split(";\n")
+    kept = [statement for statement in statements if "webhooks" not in statement]
+    behind.write_text(";\n".join(kept), "utf-8")
+    monkeypatch.setattr(migration, "LAYOUT", behind)
+    Database.open(f"sqlite:///{tmp_path}/new.db").close()
+    with closing(sqlite3.connect(tmp_path / "new.db")) as new:
+        assert {
+            name for (name,) in new.execute("SELECT version_num FROM alembic_version")
+        } == heads()
+        assert new.execute(
+            "SELECT COUNT(*) FROM sqlite_master WHERE name LIKE 'webhooks%'"
+        ).fetchone()[0]
 
 
 @pytest.mark.parametrize("room", ROOMS)

@@ -1,4 +1,7 @@
-"""Opens a new database again and again in children that kill themselves at the Nth statement."""
+"""Opens a new database again and again in children that kill themselves at the Nth statement.
+
+With `changes` it is made change by change, as an old one is upgraded.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +15,14 @@ from typing import Any
 import alembic.migration  # noqa: F401  (so that no child spends its time importing)
 from sqlalchemy import Engine, event, text
 
+from tidemill.storage.db import migration
 from tidemill.storage.db.engine import Database
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, way: str) -> None:
+    if way == "changes":
+        migration.LAYOUT = folder / "nothing.sql"
+        migration.LAYOUT.touch()
     for last in range(1, 400, 13):
         url = f"sqlite:///{folder}/{last}.db"
         finished = open_in_child(url, last)
@@ -46,4 +53,4 @@ def open_in_child(url: str, last: int) -> bool:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), sys.argv[2])

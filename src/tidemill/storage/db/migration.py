@@ -1,15 +1,23 @@
-"""Brings a database's tables up to date. Each room is an Alembic branch with one file a change."""
+"""Brings a database's tables up to date. Each room is an Alembic branch with one file a change.
+
+A new SQLite database is laid out at once, by the text to which all changes together lead: to import
+Alembic and to make each change takes longer than all the rest of opening a home.
+"""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
-from sqlalchemy import Engine, inspect, text
+from sqlalchemy import Connection, Engine, inspect, text
 
 from tidemill.storage.db.errors import DatabaseNotOurs, DatabaseTooNew
 
 VERSIONS = Path(__file__).parent / "versions"
+LAYOUT = Path(__file__).parent / "sqlite.sql"
+"""What `layout` says of a database that was made change by change. Where it is behind, the changes
+that it lacks are made as always; a test says how it is renewed."""
+_END = ";\n"
 _REVISION = re.compile(r"(?P<room>[a-z]+)_(?P<number>\d{4})\.py")
 
 
@@ -38,6 +46,10 @@ def migrate(engine: Engine) -> None:
     if present == wanted:
         return
     _check_ours(engine, present)
+    if not present and engine.dialect.name == "sqlite":
+        present = _lay_out(engine)
+        if present == wanted:
+            return
     known = {path.stem for path in VERSIONS.glob("*.py")}
     unknown = sorted(present - known)
     if unknown:
@@ -46,7 +58,26 @@ def migrate(engine: Engine) -> None:
             expected=f"at most {', '.join(sorted(wanted))}",
             hint="It was opened by a newer version: upgrade with `pip install -U tidemill`.",
         )
-    _upgrade(engine)
+    upgrade(engine)
+
+
+def layout(connection: Connection) -> str:
+    """Return the statements that make a SQLite database as this one is, without its rows."""
+    texts = connection.scalars(
+        text("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY rowid")
+    ).all()
+    revisions = connection.scalars(text("SELECT version_num FROM alembic_version ORDER BY 1"))
+    made = [f"INSERT INTO alembic_version VALUES ('{name}')" for name in revisions]  # noqa: S608
+    return "".join(f"{statement}{_END}" for statement in [*texts, *made])
+
+
+def _lay_out(engine: Engine) -> set[str]:
+    """Make an empty SQLite database as the layout says; return the revisions that it is at."""
+    with engine.begin() as connection:
+        for statement in LAYOUT.read_text("utf-8").split(_END):
+            if statement:
+                connection.exec_driver_sql(statement)
+    return _present(engine)
 
 
 def _present(engine: Engine) -> set[str]:
@@ -70,7 +101,8 @@ def _check_ours(engine: Engine, present: set[str]) -> None:
     )
 
 
-def _upgrade(engine: Engine) -> None:
+def upgrade(engine: Engine) -> None:
+    """Make every change that a database lacks, in one transaction."""
     from alembic.migration import MigrationContext
     from alembic.operations import Operations
     from alembic.script import ScriptDirectory
