@@ -11,6 +11,7 @@ minutes.
 from __future__ import annotations
 
 import asyncio
+import compileall
 import http.client
 import json
 import os
@@ -26,6 +27,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import tidemill
 from benchmarks import results
 from benchmarks.environments import programs_of
 from benchmarks.processes import children, proportional
@@ -125,6 +127,8 @@ class Server:
 
 def main() -> None:
     """Measure, and write the section."""
+    # As pip does where it installs; a checkout may have no bytecode, or that of other sources.
+    compileall.compile_dir(Path(tidemill.__file__).parent, quiet=1)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         commands = {
