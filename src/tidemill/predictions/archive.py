@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import msgspec
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tidemill.predictions.description import read_descriptions
@@ -72,6 +73,13 @@ def write_progress(root: Path, endpoint: str, kind: Kind, progress: Progress) ->
     """Write how far compaction came; it is on disk afterwards."""
     content = msgspec.json.format(msgspec.json.encode(progress), indent=1)
     write_whole(progress_file(root, endpoint, kind), content)
+
+
+def table_in(path: Path, columns: list[str] | None = None) -> pa.Table:
+    """Return a file's rows, of some of its columns or of all."""
+    # `read_table` imports pandas where that is installed, and has no use for it.
+    with pq.ParquetFile(path) as file:
+        return file.read(columns=columns)
 
 
 def file_name(day: str, unit: int) -> str:

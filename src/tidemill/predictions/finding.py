@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import pyarrow.parquet as pq
+import polars as pl
 
 from tidemill.core.clock import micros
 from tidemill.core.errors import nearest
@@ -92,7 +92,7 @@ def latest_predictions(root: Path, endpoint: str, count: int = 10) -> list[str]:
                 found.extend(reversed(ids))
         for file in reversed(archive.archived(root, endpoint, "predictions")):
             if len(found) < count:
-                ids = pq.read_table(file.path, columns=["id"])["id"].to_pylist()
+                ids = archive.table_in(file.path, ["id"])["id"].to_pylist()
                 found.extend(reversed(ids))
     return found[:count]
 
@@ -136,9 +136,8 @@ def _in_files(
     files: Iterable[archive.ArchivedFile], endpoint: str, column: str, value: str
 ) -> Found | None:
     for file in files:
-        table = pq.read_table(file.path, filters=[(column, "=", value)])
-        if table.num_rows:
-            row = table.slice(0, 1).to_pylist()[0]
+        whole = pl.scan_parquet(file.path, hive_partitioning=False)
+        for row in whole.filter(pl.col(column) == value).head(1).collect().iter_rows(named=True):
             return Found(id=row["id"], endpoint=endpoint, record=_record(row), row=0)
     return None
 

@@ -14,7 +14,6 @@ from typing import Any
 
 import polars as pl
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from tidemill.predictions import archive
 from tidemill.predictions.decoding import records_in
@@ -201,7 +200,7 @@ def _unread(path: Path, offsets: dict[str, int]) -> pl.DataFrame:
     read = {name: at for name, at in offsets.items() if name in sizes}
     if read and all(read.get(name, 0) >= size for name, size in sizes.items()):
         return pl.DataFrame()
-    frame = framed(pq.read_table(path))
+    frame = framed(archive.table_in(path))
     if not read:
         return frame
     known = pl.DataFrame(

@@ -10,7 +10,6 @@ from datetime import datetime
 from pathlib import Path
 
 import polars as pl
-import pyarrow.parquet as pq
 
 from tidemill.core.clock import from_micros, micros
 from tidemill.predictions import archive
@@ -36,7 +35,7 @@ def read_stretch(root: Path, endpoint: str, since: datetime, until: datetime) ->
     first, last = f"{since:%Y-%m-%d}", f"{until:%Y-%m-%d}"
     with held_still(root, endpoint):
         files = archive.archived(root, endpoint, "predictions")
-        frames = [framed(pq.read_table(f.path)) for f in files if first <= f.day <= last]
+        frames = [framed(archive.table_in(f.path)) for f in files if first <= f.day <= last]
         live = hot(root, endpoint, "predictions", {})
     frames += [] if live is None else [live]
     frames = [f for f in frames if not f.is_empty()]
@@ -67,7 +66,7 @@ def times_of(
     with held_still(root, endpoint):
         for file in archive.archived(root, endpoint, "predictions"):
             if file.day <= last:
-                frame = framed(pq.read_table(file.path, columns=columns))
+                frame = framed(archive.table_in(file.path, columns))
                 found += frame.filter(named)["time"].dt.epoch("us").to_list()
         live = hot(root, endpoint, "predictions", {})
     if live is not None:

@@ -12,7 +12,7 @@ import msgspec
 import pyarrow as pa
 
 from tidemill.predictions.records import Described, LabelRecord, PredictionRecord
-from tidemill.predictions.values import Types, ValueType, columns_of
+from tidemill.predictions.values import Types, ValueType, array_of, columns_of
 
 FEATURE = "feature."
 REDACTED = "redacted."
@@ -111,7 +111,7 @@ def prediction_table(
     scores = _rows([r.scores for r in records], counts)
     plain["score"] = [None if type(s) is list else s for s in scores]
     plain["scores"] = [s if type(s) is list else None for s in scores]
-    columns = {n: pa.array(plain[n], t) for n, t in PREDICTION_COLUMNS.items()}
+    columns = {n: array_of(plain[n], t) for n, t in PREDICTION_COLUMNS.items()}
     wanted = hints.of(records)
     answers = _rows([r.predictions for r in records], counts)
     columns |= columns_of("prediction", answers, types, wanted.get("prediction"))
@@ -137,7 +137,7 @@ def label_table(placed: Sequence[Placed], endpoint: str, types: Types) -> pa.Tab
         "segment": _repeated([p.segment for p in placed], counts),
         "position": _repeated([p.position for p in placed], counts),
     }
-    columns = {n: pa.array(plain[n], t) for n, t in LABEL_COLUMNS.items()}
+    columns = {n: array_of(plain[n], t) for n, t in LABEL_COLUMNS.items()}
     return pa.table(columns | columns_of("label", [r.label for r in rows], types))
 
 

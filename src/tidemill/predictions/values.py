@@ -28,6 +28,16 @@ ARROW: dict[str, pa.DataType] = {
     "date": pa.date32(),
     "json": pa.string(),
 }
+_SERIES: dict[pa.DataType, Any] = {
+    pa.bool_(): pl.Boolean,
+    pa.int64(): pl.Int64,
+    pa.float64(): pl.Float64,
+    pa.string(): pl.String,
+    pa.timestamp("us", tz="UTC"): pl.Int64,
+    pa.date32(): pl.Date,
+    pa.list_(pa.float64()): pl.List(pl.Float64),
+}
+"""What Polars calls the types, or the whole numbers that stand for a moment."""
 _NONE: type = type(None)
 _FITTING: dict[str, frozenset[type]] = {
     "bool": frozenset({bool, _NONE}),
@@ -49,6 +59,17 @@ _LAST_MICRO = micros(datetime.max.replace(tzinfo=UTC))
 _FIRST_MICRO = micros(datetime.min.replace(tzinfo=UTC))
 _MISFIT = object()
 Types = MutableMapping[str, ValueType]
+
+
+def array_of(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
+    """Return values of one type as an array.
+
+    Raises:
+        TypeError: A whole number is too large.
+    """
+    # `pyarrow.array` asks pandas whether it knows a list, and where pandas is installed imports it
+    # for that: 60 MB in a process that has no use for it.
+    return pl.Series(values, dtype=_SERIES[kind], strict=True).to_arrow().cast(kind)
 
 
 def columns_of(
@@ -77,10 +98,10 @@ def columns_of(
     if known is None:
         return {name: pa.nulls(len(values))}
     types[name] = known
-    if kinds <= _FITTING.get(known, frozenset()):
+    if kinds <= _FITTING.get(known, frozenset()) and not (known == "float" and _bent(values)):
         try:
-            return {name: pa.array(values, ARROW[known])}
-        except (pa.ArrowInvalid, OverflowError):
+            return {name: array_of(values, ARROW[known])}
+        except TypeError:
             pass  # A whole number that is too large: value by value.
     return _apart(name, values, known, types)
 
@@ -144,6 +165,11 @@ def _kind_of(value: Any) -> ValueType:
     return next((kind for known, kind in _NATURAL if type(value) in known), "json")
 
 
+def _bent(values: Sequence[Any]) -> bool:
+    """Tell whether a whole number among these would not be itself as a float."""
+    return any(type(v) is int and abs(v) > _EXACT for v in values)
+
+
 def _apart(name: str, values: Sequence[Any], known: ValueType, types: Types) -> dict[str, pa.Array]:
     fitting: list[Any] = []
     beside: dict[str, list[Any]] = {}
@@ -157,11 +183,11 @@ def _apart(name: str, values: Sequence[Any], known: ValueType, types: Types) -> 
             beside.setdefault(place, [None] * len(values))[at] = _as(kind, value)
             found = None
         fitting.append(found)
-    columns = {name: pa.array(fitting, ARROW[known])}
+    columns = {name: array_of(fitting, ARROW[known])}
     for place, listed in beside.items():
         kind = _placed(place)
         types[place] = kind
-        columns[place] = pa.array(listed, ARROW[kind])
+        columns[place] = array_of(listed, ARROW[kind])
     return columns
 
 
