@@ -23,7 +23,7 @@ from tidemill.demo.flights import FEATURES, Year, turn_of
 ENDPOINT = "flight-delay"
 STRETCH = timedelta(hours=3)
 """Requests of one stretch travel close together; labels likewise."""
-PARTIES = 4
+PARTIES = 10
 """A stretch's flights are asked for in so many requests, each a random part of them: a canary
 gets whole requests, and is judged fairly only if its flights are like the others."""
 _OIP_TYPES = {pl.String: "BYTES", pl.Int64: "INT64", pl.Float64: "FP64"}

@@ -190,7 +190,9 @@ def _healthy(evidence: Evidence, rollout: Rollout, quality: Interval | None) -> 
     share = f"{rollout.percent:g}% of the traffic"
     if quality is None:
         asked = evidence.candidate.requests
-        return f"Healthy at {share}: {asked:,} requests, no error too many."
+        labels = 0 if evidence.losses is None else evidence.losses.rows
+        few = f"; {labels:,} labels are too few to compare the losses" if labels else ""
+        return f"Healthy at {share}: {asked:,} requests, no error too many{few}."
     return (
         f"Healthy at {share}, and no sign of harm: the loss differs by "
         f"{quality.estimate:+.4f} ({quality.low:+.4f} to {quality.high:+.4f})."
