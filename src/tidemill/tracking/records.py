@@ -36,8 +36,10 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True):
     tags: dict[str, str] = {}
 
 
-class Metric(msgspec.Struct, frozen=True):
+class Metric(msgspec.Struct, frozen=True, gc=False):
     """One point of a metric; a point logged twice is kept once.
+
+    The garbage collector leaves it alone: it holds nothing that could hold it, and there are many.
 
     Attributes:
         key: Its name.
