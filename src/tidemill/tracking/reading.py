@@ -152,12 +152,27 @@ class Reading(Experiments):
     ) -> list[Metric]:
         """Return the points of a metric in the order of their steps.
 
+        A page that follows another begins at the other's last point, not with a count of all points
+        before it, as long as nothing was logged to the run in between.
+
         Raises:
             RunNotFound: No run has that id.
         """
         with self._db.read() as connection:
             run = row_of(connection, run_id)
-            return store.read_points(connection, run, key, limit=limit, offset=offset)
+            before = self._samples.known(run, ("before", key, offset)) if offset else None
+            found = store.read_points(
+                connection,
+                run,
+                key,
+                limit=limit,
+                offset=0 if before else offset,
+                after=before[0] if before else None,
+            )
+        # Whoever shows a page asks for one point more, to see whether there is another.
+        if limit is not None and len(found) == limit > 1:
+            self._samples.get(run, ("before", key, offset + limit - 1), lambda: [found[-2]])
+        return found
 
     def sample(
         self,

@@ -86,6 +86,12 @@ class Samples:
                 self._kept.popitem(last=False)
         return found
 
+    def known(self, run_id: str, what: Hashable) -> list[Metric] | None:
+        """Return a sample where it is known."""
+        with self._lock:
+            generation, found = self._kept.get((run_id, what), (-1, None))
+            return found if generation == self._generations[self._slot(run_id)] else None
+
     def end(self, run_id: str) -> None:
         """Say that something was logged to a run, and can be seen."""
         with self._lock:

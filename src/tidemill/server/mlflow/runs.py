@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from datetime import datetime
+from operator import attrgetter
 from typing import Any, get_args
 
 import msgspec
@@ -316,9 +317,7 @@ class Runs:
             )
         limit, offset = min(request.max_results, PAGE), offset_of(request.page_token)
         points = self._tracking.history(run_id, key, limit=limit + 1, offset=offset)
-        # A record is written as the dictionary would be, and a page has thousands.
-        plain = [p if math.isfinite(p.value) else point_answer(p) for p in points[:limit]]
-        answer: Answer = {"metrics": plain}
+        answer: Answer = {"metrics": _plain(points[:limit])}
         more = len(points) > limit
         return answer | ({"next_page_token": token_of(offset + limit)} if more else {})
 
@@ -342,6 +341,16 @@ class Runs:
             )
             for detail in details
         ]
+
+
+def _plain(points: list[Metric]) -> list[Metric] | list[Metric | Answer]:
+    """Return points to be written as JSON, which has no number that is not finite.
+
+    A record is written as the dictionary would be, and a page has thousands.
+    """
+    if math.isfinite(sum(map(attrgetter("value"), points))):
+        return points
+    return [p if math.isfinite(p.value) else point_answer(p) for p in points]
 
 
 def _uri(run: Run, experiment: Experiment) -> str:
