@@ -87,9 +87,11 @@ def scaffold(
             expected=nearest("", rows.columns),
             hint=f"Write: tidemill init --data {data} --label COLUMN",
         )
-    guessed = _guess(rows, infer(rows, label=chosen, time=time, key=key), time, key)
-    time, key = time or guessed.get("time"), key or guessed.get("key")
     contract = infer(rows, label=chosen, time=time, key=key)
+    guessed = _guess(rows, contract, time, key)
+    if guessed:
+        time, key = time or guessed.get("time"), key or guessed.get("key")
+        contract = infer(rows, label=chosen, time=time, key=key)
     task = task_of(ModelPolicy(train="", dataset=""), rows[chosen])
     regression = task == "regression"
     columns = "".join(f"{role} = {_quoted(c)}\n" for role, c in (("time", time), ("key", key)) if c)

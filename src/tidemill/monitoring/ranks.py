@@ -11,7 +11,7 @@ Counts = NDArray[np.int64]
 _MOST_CELLS = 1 << 18
 _SAMPLE = 4096
 _BANDS = 64
-_STRETCH = 1 << 15
+STRETCH = 1 << 15
 """So many values at a time are worked on, which a processor's cache holds."""
 
 
@@ -75,11 +75,11 @@ def _cells(values: Floats, ranks: int) -> tuple[Counts, int] | None:
     transform, low, scale = chosen
     cells = np.empty(len(values), dtype=np.int64)
     with np.errstate(over="ignore"):
-        for start in range(0, len(values), _STRETCH):
-            places = transform(values[start : start + _STRETCH]) - low
+        for start in range(0, len(values), STRETCH):
+            places = transform(values[start : start + STRETCH]) - low
             places *= scale
             np.clip(places, 0, many - 1, out=places)
-            cells[start : start + _STRETCH] = places
+            cells[start : start + STRETCH] = places
     return cells, many
 
 

@@ -16,15 +16,13 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from tidemill.monitoring.ranks import ascending, values_at
+from tidemill.monitoring.ranks import STRETCH, ascending, values_at
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
 Form = Literal["number", "moment", "truth"]
 POINTS = 4096
 MOST_NAMES = 4096
-_STRETCH = 1 << 15
-"""So many values at a time are summed, which a processor's cache holds."""
 
 
 class Moments(msgspec.Struct, frozen=True):
@@ -49,8 +47,8 @@ class Moments(msgspec.Struct, frozen=True):
             return cls()
         with np.errstate(over="ignore", invalid="ignore"):
             mean, second, third = float(values.mean()), 0.0, 0.0
-            for start in range(0, len(values), _STRETCH):
-                off = values[start : start + _STRETCH] - mean
+            for start in range(0, len(values), STRETCH):
+                off = values[start : start + STRETCH] - mean
                 squares = off * off
                 second += float(squares.sum())
                 third += float((squares * off).sum())
