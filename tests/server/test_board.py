@@ -120,16 +120,22 @@ def prometheus(tmp_path: Path, start: Start) -> Iterator[str]:
         def has_scraped() -> bool:
             worker.infer(a=[0.5], b=[1.0], c=[3])
             worker.infer("nobody", a=[0.5])
-            try:
-                return len(ask(url, "changes(tidemill_rows_total[1m]) > 2")) > 0
-            except httpx.TransportError:
-                return False
+            return len(ask(url, "changes(tidemill_rows_total[1m]) > 2")) > 0
 
+        eventually(lambda: is_ready(url), 60)
         eventually(has_scraped, 60)
         yield url
     finally:
         process.terminate()
         process.wait(20)
+
+
+def is_ready(url: str) -> bool:
+    """Tell whether Prometheus answers queries: it listens before it does."""
+    try:
+        return httpx.get(f"{url}/-/ready", timeout=20).status_code == 200
+    except httpx.TransportError:
+        return False
 
 
 def ask(url: str, query: str) -> list[Any]:
