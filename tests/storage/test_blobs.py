@@ -11,9 +11,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tidemill.core.errors import OutOfSpace
 from tidemill.storage.blobs.errors import BlobDamaged, NoSpaceForBlobs
+from tidemill.storage.blobs.hashing import ALONE, Hasher
 from tidemill.storage.blobs.local import AHEAD, LocalBlobs
 from tidemill.storage.blobs.protocol import BlobStore
 from tidemill.testing.blob_stores import BlobStoreContract
@@ -42,6 +45,19 @@ def test_a_cut_blob_is_mended_by_storing_it_again(blobs: LocalBlobs) -> None:
 def test_blobs_cannot_be_written(blobs: LocalBlobs) -> None:
     mode = blobs.locate(blobs.put(b"x").digest).stat().st_mode
     assert stat.S_IMODE(mode) == 0o444
+
+
+@given(
+    sizes=st.lists(
+        st.sampled_from([0, 1, 1000, ALONE - 1, ALONE, ALONE + 1, 3 * ALONE]), max_size=6
+    )
+)
+def test_the_digest_of_pieces_is_that_of_the_whole(sizes: list[int]) -> None:
+    pieces = [bytes([number]) * size for number, size in enumerate(sizes)]
+    with Hasher() as hasher:
+        for piece in pieces:
+            hasher.feed(piece)
+        assert hasher.digest() == hashlib.sha256(b"".join(pieces)).hexdigest()
 
 
 def test_no_draft_stays(blobs: LocalBlobs) -> None:
@@ -83,6 +99,7 @@ def test_a_limit_on_file_size_stores_nothing(tmp_path: Path) -> None:
     program = """
 import resource, sys
 from pathlib import Path
+from tidemill.storage.blobs.hashing import ALONE, Hasher
 from tidemill.storage.blobs.local import LocalBlobs
 blobs = LocalBlobs(Path(sys.argv[1]))
 resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, resource.RLIM_INFINITY))
@@ -114,6 +131,7 @@ def test_the_folder_is_synced_before_put_returns(tmp_path: Path) -> None:
     program = """
 import sys
 from pathlib import Path
+from tidemill.storage.blobs.hashing import ALONE, Hasher
 from tidemill.storage.blobs.local import LocalBlobs
 blobs = LocalBlobs(Path(sys.argv[1]))
 print("before", flush=True)

@@ -31,11 +31,11 @@ class Inflow(io.RawIOBase):
         self._pause = pause
         self._resume = resume
         self._changed = threading.Condition()
-        self._pieces: deque[bytes] = deque()
+        self._pieces: deque[bytes | bytearray] = deque()
         self._waiting = 0
         self._paused = self._whole = self._broken = self._unwanted = False
 
-    def pour(self, piece: bytes) -> None:
+    def pour(self, piece: bytes | bytearray) -> None:
         """Add a piece; where nobody reads any more, it is let go of."""
         with self._changed:
             if self._unwanted:
@@ -59,7 +59,7 @@ class Inflow(io.RawIOBase):
             self._broken = not self._whole
             self._changed.notify()
 
-    def read(self, size: int = -1) -> bytes:
+    def read(self, size: int = -1) -> bytes | bytearray:
         """Return the next piece, or its beginning where it is longer than `size`; at the end none.
 
         Raises:

@@ -2,7 +2,8 @@
 
 A client that sends its headers for ever, or stops in the middle of a body, never gets as far as
 ASGI. So its deadline stands here, and so does the limit of what headers may take. Nor do requests
-that only write get there, where a `Shortcut` takes them.
+that only write get there, where a `Shortcut` takes them; of a long one, not even the parser sees
+the body.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
+from httptools import HttpRequestParser
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from tidemill.server.body import BLOCK, Body
 from tidemill.server.encoding import ErrorBody, ErrorShape, encode
 from tidemill.server.shortcut import HEAD, Intake, Shortcut
 
@@ -58,6 +61,7 @@ class _Connection(HttpToolsProtocol):
         self._in_headers = True
         self._in_message = False
         self._intake: Intake | None = None
+        self._missing = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -77,6 +81,8 @@ class _Connection(HttpToolsProtocol):
             self._refuse_headers()
         elif self._in_message:
             self._await_rest()
+            if self._missing > BLOCK and not self.transport.is_closing():
+                self._pass_parser()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -96,6 +102,7 @@ class _Connection(HttpToolsProtocol):
         if self._intake is None:
             super().on_body(body)
         else:
+            self._missing -= len(body)
             self._intake.pour(body)
 
     def on_message_complete(self) -> None:
@@ -107,13 +114,45 @@ class _Connection(HttpToolsProtocol):
             intake.end()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        """Begin with a request whose headers are there; one of a queue has its body as well."""
-        unread = cycle is self.cycle and cycle.more_body and not cycle.waiting_for_100_continue
-        if unread and self.shortcut is not None:
+        """Begin with a request whose headers are there; one of a queue may have its body too."""
+        unread = cycle is self.cycle and cycle.more_body and not cycle.body
+        if unread and not cycle.waiting_for_100_continue and self.shortcut is not None:
             scope: Any = cycle.scope
             self._intake = self.shortcut.take(scope, _Line(self, cycle))
         if self._intake is None:
             super()._start_asgi_task(cycle, app)
+        else:
+            self._missing = int(dict(self.headers)[b"content-length"])  # else it is not taken
+
+    def _pass_parser(self) -> None:
+        """Read the rest of a body without the parser."""
+        assert self._intake is not None
+        missing, self._missing = self._missing, 0
+        self._become(
+            Body(self, self._intake, missing, arrived=self._on_piece, whole=self._parse_again)
+        )
+
+    def _on_piece(self) -> None:
+        self._unset_keepalive_if_required()  # it may have been answered already
+        self._await_rest()
+
+    def _parse_again(self) -> None:
+        """Go on with a parser that has not begun with the message whose body is whole."""
+        self.parser = HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self._become(self)
+        self.on_message_complete()
+
+    def _become(self, other: asyncio.BaseProtocol) -> None:
+        """Have another protocol read; how is chosen at the moment in which reading begins."""
+        if self.transport.is_closing():
+            return
+        reads = not self.flow.read_paused
+        if reads:
+            self.transport.pause_reading()
+        self.transport.set_protocol(other)
+        if reads:
+            self.transport.resume_reading()
 
     def shutdown(self) -> None:
         super().shutdown()

@@ -46,7 +46,7 @@ class Line(Protocol):
 class Intake(Protocol):
     """Takes in a body, piece by piece."""
 
-    def pour(self, piece: bytes) -> None:
+    def pour(self, piece: bytes | bytearray) -> None:
         """Take a piece."""
         ...
 
@@ -117,9 +117,9 @@ class _Whole:
 
     def __init__(self, use: Callable[[bytes], None]) -> None:
         self._use = use
-        self._pieces: list[bytes] = []
+        self._pieces: list[bytes | bytearray] = []
 
-    def pour(self, piece: bytes) -> None:
+    def pour(self, piece: bytes | bytearray) -> None:
         self._pieces.append(piece)
 
     def end(self) -> None:

@@ -7,7 +7,7 @@ import json
 import re
 import socket
 import time
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from tests.server.mlflow.conftest import Server
 from tidemill.core.clock import SystemClock
 from tidemill.home import Home
 from tidemill.server.app import LOCAL
+from tidemill.server.body import BLOCK
 from tidemill.server.doors import mlflow_door
 from tidemill.server.shortcut import Shortcut
 from tidemill.server.traffic import Traffic
@@ -225,21 +226,60 @@ def test_a_file_that_nobody_takes_is_refused_and_the_connection_goes_on(
         assert _answers(connection, 1) == [(200, {})]
 
 
-def test_of_a_file_that_is_broken_off_nothing_is_kept(address: str, run: str) -> None:
+@pytest.mark.parametrize("more", [-1, 0, 1, BLOCK])
+def test_what_follows_a_long_file_is_a_request_of_its_own(
+    address: str, run: str, more: int
+) -> None:
+    path = _place(address, run)
+    content = bytes(range(256)) * (2 * BLOCK // 256) + bytes(max(more, 0))
+    content = content[: 2 * BLOCK + more]
+    head = _put(path, f"Content-Length: {len(content)}")
+    with closing(_connect(address)) as connection:
+        connection.sendall(head)
+        time.sleep(0.05)
+        connection.sendall(content + _request(_body(run, 0)) + head + content)
+        assert _answers(connection, 3) == [(200, {})] * 3
+        connection.sendall(_request(_body(run, 1)))
+        assert _answers(connection, 1) == [(200, {})]
+    assert httpx.get(f"{address}{path}").content == content
+    assert _steps(address, run) == [0, 1]
+
+
+def test_files_that_arrive_at_once_do_not_mix(address: str, run: str) -> None:
+    path = _place(address, run)
+    contents = {f"{path}.{n}": bytes([n]) * (3 * BLOCK + n) for n in range(4)}
+    with ExitStack() as stack:
+        lines = {name: stack.enter_context(closing(_connect(address))) for name in contents}
+        for name, line in lines.items():
+            line.sendall(_put(name, f"Content-Length: {len(contents[name])}"))
+        for at in range(0, 4 * BLOCK, 1 << 18):
+            for name, line in lines.items():
+                line.sendall(contents[name][at : at + (1 << 18)])
+        for line in lines.values():
+            assert _answers(line, 1) == [(200, {})]
+    for name, content in contents.items():
+        assert httpx.get(f"{address}{name}").content == content
+
+
+@pytest.mark.parametrize("sent", [500_000, 3 * BLOCK])
+def test_of_a_file_that_is_broken_off_nothing_is_kept(address: str, run: str, sent: int) -> None:
     path = _place(address, run)
     with closing(_connect(address)) as connection:
-        connection.sendall(_put(path, "Content-Length: 1000000") + b"a" * 500_000)
+        connection.sendall(_put(path, f"Content-Length: {2 * sent}") + b"a" * sent)
         time.sleep(0.2)
     assert httpx.get(f"{address}{path}").status_code == 404
 
 
-def test_a_server_that_is_to_end_does_not_wait_for_a_file_that_stopped(tmp_path: Path) -> None:
+@pytest.mark.parametrize("sent", [500_000, 3 * BLOCK])
+def test_a_server_that_is_to_end_does_not_wait_for_a_file_that_stopped(
+    tmp_path: Path, sent: int
+) -> None:
     server = Server(tmp_path / "home")
     body = {"experiment_id": "0", "start_time": 1_790_000_000_000}
     found = httpx.post(f"{server.address}{CORE}runs/create", json=body).json()
     path = _place(server.address, found["run"]["info"]["run_id"])
     with closing(_connect(server.address)) as connection:
-        connection.sendall(_put(path, "Content-Length: 1000000") + b"a" * 500_000)
+        connection.sendall(_put(path, f"Content-Length: {2 * sent}") + b"a" * sent)
         time.sleep(0.5)
         server.stop()
         assert connection.recv(1000) == b""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import hashlib
 import io
 import os
 import shutil
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from tidemill.core import digest as digests
 from tidemill.storage.blobs.errors import BlobDamaged, BlobNotFound, NoSpaceForBlobs
+from tidemill.storage.blobs.hashing import Hasher
 from tidemill.storage.blobs.records import Blob
 from tidemill.storage.folders import sync_folder
 
@@ -162,10 +162,17 @@ class LocalBlobs:
         return blob
 
     def _copy(self, stream: BinaryIO, out: BinaryIO) -> Blob:
-        hasher = hashlib.sha256()
+        with Hasher() as hasher:
+            size = self._pass(stream, out, hasher)
+            out.flush()
+            os.fchmod(out.fileno(), 0o444)
+            os.fsync(out.fileno())
+            return Blob(hasher.digest(), size)
+
+    def _pass(self, stream: BinaryIO, out: BinaryIO, hasher: Hasher) -> int:
         size = begun = 0
         while chunk := stream.read(CHUNK):
-            hasher.update(chunk)
+            hasher.feed(chunk)
             out.write(chunk)
             size += len(chunk)
             if size - begun >= AHEAD:
@@ -173,10 +180,7 @@ class LocalBlobs:
                 begun = size
             if size % LOOK_EVERY < len(chunk):
                 self._keep_reserve(0)
-        out.flush()
-        os.fchmod(out.fileno(), 0o444)
-        os.fsync(out.fileno())
-        return Blob(hasher.hexdigest(), size)
+        return size
 
     def _publish(self, draft: Path, blob: Blob) -> None:
         with self._locked(fcntl.LOCK_SH):
