@@ -318,10 +318,13 @@ def artifacts(server: Server) -> Row:
     root = server.ask(f"{CORE}runs/get?run_id={run}")["run"]["info"]["artifact_uri"]
     place = root.partition("mlflow-artifacts:/")[2]
     url = f"{server.address}/api/2.0/mlflow-artifacts/artifacts/{place}/big.bin"
-    content = os.urandom(1 << 20) * MEGABYTES
+    content = bytearray(os.urandom(1 << 20) * MEGABYTES)
 
     def up() -> None:
-        request = urllib.request.Request(url, content, method="PUT")
+        content[:16] = os.urandom(16)  # each time another file
+        request = urllib.request.Request(
+            url, content, {"Content-Length": str(len(content))}, method="PUT"
+        )
         urllib.request.urlopen(request, timeout=120).read()
 
     def down() -> None:

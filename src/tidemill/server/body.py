@@ -11,9 +11,6 @@ from collections.abc import Callable
 
 from tidemill.server.shortcut import Intake
 
-BLOCK = 1 << 20
-"""Bytes that are handed on at once. A body of which less is missing is left to the parser."""
-
 
 class Body(asyncio.BufferedProtocol):
     """What a connection is while the rest of a body comes.
@@ -40,22 +37,21 @@ class Body(asyncio.BufferedProtocol):
         self._missing = missing
         self._arrived = arrived
         self._whole = whole
-        self._block = bytearray()
-        self._free = memoryview(self._block)
+        self._block = memoryview(b"")
+        self._filled = 0
         self._begin_block()
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Return what is free of the block, which never takes more than is missing of the body."""
-        return self._free
+        return self._block[self._filled :]
 
     def buffer_updated(self, nbytes: int) -> None:
         """Take what has come; hand the block on when it is full."""
         self._missing -= nbytes
-        self._free = self._free[nbytes:]
+        self._filled += nbytes
         self._arrived()
-        if self._free:
+        if self._filled < len(self._block):
             return
-        self._free.release()
         self._intake.pour(self._block)
         if self._missing:
             self._begin_block()
@@ -75,5 +71,5 @@ class Body(asyncio.BufferedProtocol):
         self._connection.resume_writing()
 
     def _begin_block(self) -> None:
-        self._block = bytearray(min(BLOCK, self._missing))
-        self._free = memoryview(self._block)
+        self._block = memoryview(self._intake.space())[: self._missing]
+        self._filled = 0

@@ -6,9 +6,15 @@ import io
 import threading
 from collections import deque
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from tidemill.core.errors import InvalidData
 
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+BLOCK = 1 << 20
+"""Bytes of a block, in which long bodies arrive."""
 MOST = 8 << 20
 """Bytes that may wait for the thread before no more are let in."""
 LEAST = 2 << 20
@@ -31,12 +37,19 @@ class Inflow(io.RawIOBase):
         self._pause = pause
         self._resume = resume
         self._changed = threading.Condition()
-        self._pieces: deque[bytes | bytearray] = deque()
+        self._pieces: deque[bytes | memoryview] = deque()
+        self._at = 0
+        self._spare: list[bytearray] = []
         self._waiting = 0
         self._paused = self._whole = self._broken = self._unwanted = False
 
-    def pour(self, piece: bytes | bytearray) -> None:
-        """Add a piece; where nobody reads any more, it is let go of."""
+    def space(self) -> bytearray:
+        """Return a block to be filled and then poured in; it may have been used before."""
+        with self._changed:
+            return self._spare.pop() if self._spare else bytearray(BLOCK)
+
+    def pour(self, piece: bytes | memoryview) -> None:
+        """Add a piece, of a block or of its own; where nobody reads any more, it is let go of."""
         with self._changed:
             if self._unwanted:
                 return
@@ -59,32 +72,44 @@ class Inflow(io.RawIOBase):
             self._broken = not self._whole
             self._changed.notify()
 
-    def read(self, size: int = -1) -> bytes | bytearray:
-        """Return the next piece, or its beginning where it is longer than `size`; at the end none.
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        """Fill a buffer with what there is of the next piece; return how much, at the end 0.
 
         Raises:
             BrokenOff: The client has gone.
         """
-        if size < 0:
-            return self.readall()
+        piece = self._first()
+        with memoryview(buffer) as view, memoryview(piece) as rest:
+            got = min(len(view), len(rest) - self._at)
+            view[:got] = rest[self._at : self._at + got]
+        self._at += got
+        if got:
+            self._take_away(piece, got)
+        return got
+
+    def _first(self) -> bytes | memoryview:
+        """Return the piece that is read, or none at the end."""
         with self._changed:
             self._changed.wait_for(lambda: self._pieces or self._whole or self._broken)
             if self._broken:
                 raise BrokenOff("The upload was broken off: nothing of it was kept.")
-            piece = self._pieces.popleft() if self._pieces else b""
-            if len(piece) > size:
-                self._pieces.appendleft(piece[size:])
-                piece = piece[:size]
-            self._waiting -= len(piece)
+            return self._pieces[0] if self._pieces else b""
+
+    def _take_away(self, piece: bytes | memoryview, got: int) -> None:
+        with self._changed:
+            if self._at == len(piece):
+                self._at = 0
+                self._pieces.popleft()
+                if isinstance(piece, memoryview) and isinstance(piece.obj, bytearray):
+                    self._spare.append(piece.obj)
+            self._waiting -= got
             room = self._paused and self._waiting < LEAST
             self._paused &= not room
         if room:
             self._resume()
-        return piece
-
-    def readall(self) -> bytes:
-        """Return the rest."""
-        return b"".join(iter(lambda: self.read(MOST), b""))
 
     def close(self) -> None:
         """Let go of what was not read, and of all that comes still."""

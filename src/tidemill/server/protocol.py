@@ -16,8 +16,9 @@ from typing import Any
 from httptools import HttpRequestParser
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from tidemill.server.body import BLOCK, Body
+from tidemill.server.body import Body
 from tidemill.server.encoding import ErrorBody, ErrorShape, encode
+from tidemill.server.inflow import BLOCK
 from tidemill.server.shortcut import HEAD, Intake, Shortcut
 
 HEADER_SECONDS = 15.0

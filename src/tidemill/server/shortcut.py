@@ -16,7 +16,7 @@ from typing import Protocol
 from tidemill.core.clock import Clock
 from tidemill.server.answers import Answers, Tell
 from tidemill.server.guard import HEADERS, Scope, refusal
-from tidemill.server.inflow import Inflow
+from tidemill.server.inflow import BLOCK, Inflow
 from tidemill.server.mlflow.door import Begin, MlflowDoor
 from tidemill.server.traffic import Traffic
 
@@ -46,8 +46,12 @@ class Line(Protocol):
 class Intake(Protocol):
     """Takes in a body, piece by piece."""
 
-    def pour(self, piece: bytes | bytearray) -> None:
-        """Take a piece."""
+    def space(self) -> bytearray:
+        """Return a block that may be filled and poured in."""
+        ...
+
+    def pour(self, piece: bytes | memoryview) -> None:
+        """Take a piece, which is the beginning of a block or is nobody else's."""
         ...
 
     def end(self) -> None:
@@ -117,9 +121,12 @@ class _Whole:
 
     def __init__(self, use: Callable[[bytes], None]) -> None:
         self._use = use
-        self._pieces: list[bytes | bytearray] = []
+        self._pieces: list[bytes | memoryview] = []
 
-    def pour(self, piece: bytes | bytearray) -> None:
+    def space(self) -> bytearray:
+        return bytearray(BLOCK)
+
+    def pour(self, piece: bytes | memoryview) -> None:
         self._pieces.append(piece)
 
     def end(self) -> None:

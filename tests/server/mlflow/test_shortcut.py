@@ -18,8 +18,8 @@ from tests.server.mlflow.conftest import Server
 from tidemill.core.clock import SystemClock
 from tidemill.home import Home
 from tidemill.server.app import LOCAL
-from tidemill.server.body import BLOCK
 from tidemill.server.doors import mlflow_door
+from tidemill.server.inflow import BLOCK
 from tidemill.server.shortcut import Shortcut
 from tidemill.server.traffic import Traffic
 

@@ -15,11 +15,10 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from tidemill.core import digest as digests
 from tidemill.storage.blobs.errors import BlobDamaged, BlobNotFound, NoSpaceForBlobs
-from tidemill.storage.blobs.hashing import Hasher
+from tidemill.storage.blobs.hashing import PIECE, Hasher
 from tidemill.storage.blobs.records import Blob
 from tidemill.storage.folders import sync_folder
 
-CHUNK = 1 << 20
 RESERVE_BYTES = 64 << 20
 RESERVE_SHARE = 0.02
 LOOK_EVERY = 32 << 20
@@ -150,8 +149,8 @@ class LocalBlobs:
         descriptor, name = tempfile.mkstemp(dir=self._drafts)
         draft = Path(name)
         try:
-            with os.fdopen(descriptor, "wb") as out:
-                blob = self._copy(stream, out)
+            with io.FileIO(descriptor, "wb") as out:
+                blob = self._copy(stream, size, out)
             self._publish(draft, blob)
         except OSError as error:
             if error.errno in _FULL:
@@ -161,24 +160,23 @@ class LocalBlobs:
             draft.unlink(missing_ok=True)
         return blob
 
-    def _copy(self, stream: BinaryIO, out: BinaryIO) -> Blob:
-        with Hasher() as hasher:
-            size = self._pass(stream, out, hasher)
-            out.flush()
+    def _copy(self, stream: BinaryIO, size: int, out: io.FileIO) -> Blob:
+        with Hasher(min(size, PIECE) or PIECE) as hasher:
+            copied = self._pass(stream, out, hasher)
             os.fchmod(out.fileno(), 0o444)
             os.fsync(out.fileno())
-            return Blob(hasher.digest(), size)
+            return Blob(hasher.digest(), copied)
 
-    def _pass(self, stream: BinaryIO, out: BinaryIO, hasher: Hasher) -> int:
+    def _pass(self, stream: BinaryIO, out: io.FileIO, hasher: Hasher) -> int:
         size = begun = 0
-        while chunk := stream.read(CHUNK):
-            hasher.feed(chunk)
-            out.write(chunk)
-            size += len(chunk)
+        while got := _fill(buffer := hasher.buffer(), stream):
+            _write(out, buffer, got)
+            hasher.feed(buffer, got)
+            size += got
             if size - begun >= AHEAD:
                 _begin_to_store(out, begun, size)
                 begun = size
-            if size % LOOK_EVERY < len(chunk):
+            if size % LOOK_EVERY < got:
                 self._keep_reserve(0)
         return size
 
@@ -234,7 +232,26 @@ class LocalBlobs:
         )
 
 
-def _begin_to_store(out: BinaryIO, start: int, end: int) -> None:
+def _fill(buffer: bytearray, stream: BinaryIO) -> int:
+    """Read the next bytes of a stream into a buffer; return how many, and 0 at its end.
+
+    Other classes than these may have a `read` of their own beside the `readinto` they inherited.
+    """
+    if isinstance(stream, io.RawIOBase) or type(stream) is io.BufferedReader:
+        return stream.readinto(buffer) or 0
+    piece = stream.read(len(buffer))
+    buffer[: len(piece)] = piece
+    return len(piece)
+
+
+def _write(out: io.FileIO, buffer: bytearray, size: int) -> None:
+    with memoryview(buffer) as view:
+        written = 0
+        while written < size:
+            written += out.write(view[written:size])
+
+
+def _begin_to_store(out: io.FileIO, start: int, end: int) -> None:
     """Have the kernel begin to write a stretch to the disk, so that little is left for the sync.
 
     To drop pages is a wish for which those must be written first that are not. While they are
