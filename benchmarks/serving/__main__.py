@@ -2,8 +2,9 @@
 
 `BENCH_SECONDS` (3) is how long each load lasts, `BENCH_TIMES` (3) how often each is measured; the
 servers take turns, so that whatever else the machine does falls on all of them. `PEERS=no` leaves
-the peers out. `python -m benchmarks.serving soak --minutes 30` runs for long and asserts that
-nothing fails and nothing grows.
+the peers out. What the prediction log costs is measured in `BENCH_PAIRS` (21) pairs.
+`python -m benchmarks.serving soak --minutes 30` runs for long and asserts that nothing fails and
+nothing grows.
 
 `cpu` is the server's processor time a request: on a machine that does other things too, it is what
 can be compared.
@@ -22,7 +23,7 @@ from pathlib import Path
 import msgspec
 
 from benchmarks import results
-from benchmarks.serving import load, model, servers, soak
+from benchmarks.serving import load, model, pairs, servers, soak
 
 TIMES = int(os.environ.get("BENCH_TIMES", "3"))
 CONNECTIONS = (1, 16, 64)
@@ -110,7 +111,9 @@ def main() -> None:
         for server in compared:
             sys.stderr.write(f"round {number + 1} of {TIMES}: {server.title}\n")
             table.round(server)
-    results.write("Serving", "python -m benchmarks serving", render(table))
+    sys.stderr.write("what the prediction log costs, in pairs\n")
+    cost = pairs.render(pairs.measure(home))
+    results.write("Serving", "python -m benchmarks serving", f"{render(table)}\n\n{cost}")
     shutil.rmtree(home)
 
 

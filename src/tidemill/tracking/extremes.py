@@ -17,6 +17,11 @@ from tidemill.tracking.store import driver_of
 _COLUMNS = "value, timestamp, step, nan"
 _ORDER = "step, timestamp, value, nan"
 _BACK = "step DESC, timestamp DESC, value DESC, nan DESC"
+_EXTREME = {
+    function: f"SELECT {function}(value), timestamp, step FROM tracking_points "  # noqa: S608
+    "WHERE run_id = ? AND key = ? AND step >= ? AND step <= ? AND nan = 0"
+    for function in ("min", "max")
+}
 
 
 class Point(NamedTuple):
@@ -105,12 +110,8 @@ class Points:
         """
         if not self._sqlite:
             return self._one(first, last, f"value {way}", f" AND {self._numbers}")
-        where, values = self._between(first, last)
-        query = (
-            f"SELECT {function}(value), timestamp, step FROM tracking_points "  # noqa: S608
-            f"WHERE {where} AND {self._numbers}"
-        )
-        row = self.execute(query, values).fetchone()
+        values = (self.run_id, self.key, first, last)
+        row = self._driver.execute(_EXTREME[function], values).fetchone()
         return None if row[0] is None else Point(*row)
 
     def _one(self, first: int | None, last: int | None, order: str, more: str = "") -> Point | None:
