@@ -135,7 +135,7 @@ def test_a_backtest_is_told_as_text_json_and_page_and_exits_6_over_its_limits(
             writer.append(
                 PredictionRecord(
                     moment, "m", 1, "champion", "", 300, "ok",
-                    ids_of(moment, 1, number, 1), None,
+                    [ids_of(moment, 1, number, 1)], None,
                     {"a": [(n - 60) / 30], "b": [3.0 + n % 2]}, [score >= 0.5], [score],
                 )
             )  # fmt: skip

@@ -56,7 +56,7 @@ class Street:
     ) -> list[str]:
         """Write one request; return the predictions' ids."""
         number = self.number() if number is None else number
-        ids = ids_of(micros(at), version, number, len(scores))
+        ids = ids_of(micros(at), version, number, len(scores)).split(",")
         binary = self.task == "binary"
         record = PredictionRecord(
             time=micros(at),

@@ -58,7 +58,7 @@ def test_batches_are_read_as_their_requests(batches: list[list[int]], rng: rando
         requests = []
         for count in batch:
             rows = [[rng.random(), rng.random()] for _ in range(count)]
-            ids = ids_of(START, 3, request_number(rng, None), count)
+            ids = ids_of(START, 3, request_number(rng, None), count).split(",")
             requests.append(asked(ids[0], *rows))
             put.append((ids, {"a": [r[0] for r in rows], "b": [r[1] for r in rows]}))
         gathered.add(requests)
@@ -130,7 +130,7 @@ def test_what_cannot_be_written_takes_nothing_along(tmp_path: Path, ids: Ids) ->
 
 def test_a_row_is_found_by_an_id_that_is_written_nowhere(tmp_path: Path, ids: Ids) -> None:
     writer = RecordWriter(predictions_folder(tmp_path, "e"), ids)
-    names = ids_of(START, 3, request_number(random.Random(0), None), 3)
+    names = ids_of(START, 3, request_number(random.Random(0), None), 3).split(",")
     writer.gather(gathering("a"), [asked(names[0], [0.0], [1.0], [2.0])])
     writer.close()
     found = find_prediction(tmp_path, names[2])

@@ -49,7 +49,7 @@ def recorded(tmp_path: Path, bundles: Path, ids: Ids) -> Path:
         features = {name: values[:count] for name, values in rows.items()}
         said = model.predict(features)
         assert said.scores is not None
-        names = ids_of(micros(moment), 1, request_number(rng, None), count)
+        names = ids_of(micros(moment), 1, request_number(rng, None), count).split(",")
         writer.append(
             PredictionRecord(
                 micros(moment),

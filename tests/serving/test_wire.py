@@ -30,7 +30,7 @@ def test_an_answer_is_what_protobuf_reads(
     ids = [f"{row:032x}" for row in range(rows)]
     contents = [bytes(row % 251 for row in range(rows * 3)) for _ in chosen]
     written = Wire(OUTPUTS, 17).written(
-        endpoint, ids, contents, outputs=chosen, identifier=identifier
+        endpoint, rows, ",".join(ids), contents, outputs=chosen, identifier=identifier
     )
     found: Any = MESSAGES["ModelInferResponse"].FromString(written)
     assert (found.model_name, found.model_version, found.id) == (endpoint, "17", identifier)

@@ -99,7 +99,7 @@ class RequestGroup(msgspec.Struct, frozen=True, array_like=True, tag="requests")
             request.request_id,
             request.latency_us,
             request.status,
-            numbered(request.id, request.count),
+            numbered(request.id, request.count).split(","),
             request.keys,
             self._features(request),
             request.predictions,

@@ -12,9 +12,9 @@ def units_of(ids: pl.Series) -> pl.Series:
         >>> import random
         >>> from tidemill.predictions.identity import ids_of, request_number
         >>> rng = random.Random(0)
-        >>> alone = ids_of(0, 1, request_number(rng, None), 2)
+        >>> alone = ids_of(0, 1, request_number(rng, None), 2).split(",")
         >>> one, two = (ids_of(time, 1, request_number(rng, "me"), 1) for time in (0, 9000))
-        >>> units = units_of(pl.Series(alone + one + two))
+        >>> units = units_of(pl.Series([*alone, one, two]))
         >>> units[0] == units[1], units[2] == units[3], units.n_unique()
         (True, True, 2)
     """
@@ -36,7 +36,8 @@ def pairs_of(ids: pl.Series) -> pl.Series:
         >>> import random
         >>> from tidemill.predictions.identity import ids_of, request_number
         >>> number = request_number(random.Random(0), None)
-        >>> said, mirrored = (pl.Series(ids_of(0, version, number, 3)) for version in (1, 2))
+        >>> answers = [ids_of(0, version, number, 3) for version in (1, 2)]
+        >>> said, mirrored = (pl.Series(ids.split(",")) for ids in answers)
         >>> (pairs_of(said) == pairs_of(mirrored)).all(), pairs_of(said).n_unique()
         (True, 3)
     """

@@ -62,9 +62,11 @@ class Answer(msgspec.Struct, frozen=True):
     Attributes:
         version: The version that answered.
         outcome: What it said.
-        ids: The predictions' ids, one a row.
+        ids: The predictions' ids, one a row, with commas between.
+        count: How many rows.
     """
 
     version: Version
     outcome: Outcome
-    ids: list[str]
+    ids: str
+    count: int

@@ -42,7 +42,7 @@ class Job(Reply):
         mirrored: Whether a shadow is asked, and nobody waits.
         logged: Whether it goes to the log.
         settled: Whether its rows are in hand no more.
-        ids: Of the predictions, one a row; a shadow's differ from the answer's by its version.
+        ids: Of the predictions, with commas between; those of a shadow differ by its version.
         status: Whether it was answered, once that is known. So is what follows.
         latency: From its arrival to then, in seconds.
         predictions: What the version said.

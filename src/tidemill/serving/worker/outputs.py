@@ -71,7 +71,7 @@ class Frame:
         name: bytes,
         rows: int,
         data: Sequence[Any],
-        ids: Sequence[str],
+        ids: str,
         identifier: str | None,
     ) -> bytes:
         """Return an answer.
@@ -80,13 +80,13 @@ class Frame:
             name: The endpoint's name, in JSON.
             rows: How many rows it has.
             data: The values of each output, flat.
-            ids: The predictions' ids, one a row.
+            ids: The predictions' ids, with commas between.
             identifier: The caller's name for the request.
         """
         encode = _ENCODER.encode
         last = b"" if identifier is None else b',"id":' + encode(identifier)
         written = [part for values in data for part in (rows, encode(values))]
-        return self._text % (name, *written, ",".join(ids).encode(), last)
+        return self._text % (name, *written, ids.encode(), last)
 
 
 def _tensor(output: Output) -> bytes:

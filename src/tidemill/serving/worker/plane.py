@@ -195,7 +195,7 @@ class Plane:
             return
         recorded = ask.recorded
         logged = 0.0 if recorded is None else self._clock.monotonic()
-        response = ask.content.render(Answer(lane.version, outcome, job.ids))
+        response = ask.content.render(Answer(lane.version, outcome, job.ids, job.rows.count))
         encoded = self._clock.monotonic()
         lane.served.encode.observe(encoded - now)
         if recorded is not None:

@@ -10,6 +10,7 @@ import asyncio
 
 from tidemill.core.clock import Clock, micros
 from tidemill.predictions.gathering import TOGETHER
+from tidemill.predictions.identity import first_of
 from tidemill.predictions.requests import LoggedRequest
 from tidemill.serving.worker.jobs import Job
 from tidemill.serving.worker.lanes import Lane
@@ -65,7 +66,7 @@ def _hand_over(lane: Lane, jobs: list[Job]) -> int:
     requests = [
         LoggedRequest(
             job.ask.time,
-            job.ids[0],
+            first_of(job.ids),
             job.rows.count,
             job.ask.request_id,
             int(job.latency * 1e6),

@@ -32,7 +32,8 @@ class Wire:
     def written(
         self,
         endpoint: str,
-        ids: Sequence[str],
+        rows: int,
+        ids: str,
         contents: Sequence[bytes],
         *,
         outputs: Sequence[Output],
@@ -42,16 +43,17 @@ class Wire:
 
         Args:
             endpoint: The endpoint's name.
-            ids: The predictions' ids, one a row.
+            rows: How many rows it answers.
+            ids: The predictions' ids, with commas between.
             contents: The values of each output in binary.
             outputs: Which of what the version gives was asked for.
             identifier: The caller's name for the request.
         """
-        told = _field(2, _field(_STRING_PARAM, ",".join(ids).encode()))
-        if len(ids) == 1 and outputs is self._outputs:
+        told = _field(2, _field(_STRING_PARAM, ids.encode()))
+        if rows == 1 and outputs is self._outputs:
             tensors = self._one_row
         else:
-            tensors = b"".join(_tensor(output, len(ids)) for output in outputs)
+            tensors = b"".join(_tensor(output, rows) for output in outputs)
         parts = [
             _field(1, endpoint.encode()),
             self._number,

@@ -72,10 +72,10 @@ class Inference:
         asked = self._asked
         if asked.outputs or asked.parameters:
             return _rendered(asked, self._name, answer)
-        version, ids = answer.version, answer.ids
+        version = answer.version
         data = [_flat_values(output, answer) for output in version.outputs]
         name = _ENCODER.encode(self._name)
-        return Response(200, version.frame.filled(name, len(ids), data, ids, asked.id))
+        return Response(200, version.frame.filled(name, answer.count, data, answer.ids, asked.id))
 
 
 def _rendered(asked: InferRequest | FloatsRequest, name: str, answer: Answer) -> Response:
@@ -91,7 +91,7 @@ def _rendered(asked: InferRequest | FloatsRequest, name: str, answer: Answer) ->
         binary = binary_default
         if wanted is not None:
             binary = bool((wanted[output.name].parameters or {}).get("binary_data", binary))
-        written = OutputTensor(output.name, output.datatype, [len(answer.ids), *output.shape[1:]])
+        written = OutputTensor(output.name, output.datatype, [answer.count, *output.shape[1:]])
         if binary:
             tail.append(binary_values(output, answer))
             written.parameters = {"binary_data_size": len(tail[-1])}
@@ -103,7 +103,7 @@ def _rendered(asked: InferRequest | FloatsRequest, name: str, answer: Answer) ->
             name,
             str(version.number),
             outputs,
-            {"prediction_ids": ",".join(answer.ids)},
+            {"prediction_ids": answer.ids},
             msgspec.UNSET if asked.id is None else asked.id,
         )
     )

@@ -305,7 +305,12 @@ class _Inference:
             outputs = tuple(o for o in outputs if o.name in wanted)
         contents = [binary_values(o, answer) for o in outputs]
         message = version.wire.written(
-            asked.model_name, answer.ids, contents, outputs=outputs, identifier=asked.id
+            asked.model_name,
+            answer.count,
+            answer.ids,
+            contents,
+            outputs=outputs,
+            identifier=asked.id,
         )
         return Response(200, message)
 

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 import tidemill
+from tidemill.predictions.identity import first_of
 from tidemill.serving.worker.asks import Answer
 from tidemill.serving.worker.doors.common import Reception, check_no_form, decode
 from tidemill.serving.worker.doors.tables import JSON, Form, media_type, read_body, rows_of
@@ -121,5 +122,5 @@ class _Scored:
 
     def render(self, answer: Answer) -> Response:
         body = _ENCODER.encode({"predictions": listed(answer.outcome.values)})
-        first = ((b"tidemill-prediction-id", answer.ids[0].encode()),)
+        first = ((b"tidemill-prediction-id", first_of(answer.ids).encode()),)
         return Response(200, body, headers=first)
