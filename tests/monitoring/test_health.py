@@ -25,6 +25,7 @@ from tidemill.monitoring.health.sampling import Sampler
 from tidemill.monitoring.health.service import HealthWatch
 from tidemill.storage.db.engine import Database
 
+MIB = float(1 << 20)
 BOUNDS = (0.01, 0.1, 1.0)
 
 
@@ -130,6 +131,43 @@ def test_few_requests_say_nothing(machine: Machine) -> None:
     machine.sampler.counts = {"endpoint taxis/requests": 0.3, "endpoint taxis/errors": 0.3}
     assert machine.run(100) == []
     assert judge([], HealthPolicy()).judged == frozenset()
+
+
+def test_workers_that_outgrow_their_limit_again_and_again_are_said_with_what_to_type(
+    machine: Machine,
+) -> None:
+    machine.sampler.gauges = {"workers/limit": 500.0 * MIB, "workers/needed": 90.0 * MIB}
+    machine.sampler.counts = {"workers/outgrown": 0.0}
+    assert machine.run(120) == []
+    machine.sampler.counts = {"workers/outgrown": 1.0}
+    assert machine.run(10) == [], "once is what the limit is for"
+    machine.sampler.counts = {"workers/outgrown": 0.0}
+    machine.clock.sleep(1800)
+    assert machine.run(60) == []
+    machine.sampler.counts = {"workers/outgrown": 1.0}
+    (said,) = machine.run(10)
+    assert "more than the 500 MB of worker_memory and were replaced 2 times within an hour" in said
+    assert "`tidemill up --worker-memory 800`" in said
+    machine.sampler.counts = {"workers/outgrown": 0.0}
+    machine.clock.sleep(1500)
+    assert machine.run(60) == []
+    assert machine.watch.tell().troubles == (said,)
+    machine.clock.sleep(2000)
+    machine.run(60)
+    assert machine.watch.tell().troubles == ()
+    assert machine.facts() == ["finding.raised", "finding.ended"]
+
+
+def test_a_worker_that_needs_more_than_it_may_take_is_said_until_the_limit_is_gone(
+    machine: Machine,
+) -> None:
+    machine.sampler.gauges = {"workers/limit": 128.0 * MIB, "workers/needed": 310.0 * MIB}
+    (said,) = machine.run(120)
+    assert said.startswith("A worker needs 310 MB for what it serves, more than the 128 MB")
+    assert "`tidemill up --worker-memory 700`" in said
+    machine.sampler.gauges = {"machine/cpu": 0.1}
+    machine.run(120)
+    assert machine.watch.tell().troubles == ()
 
 
 def test_weeks_are_kept_in_constant_space(machine: Machine) -> None:

@@ -16,7 +16,7 @@ from tests.server.mlflow.conftest import Server
 from tidemill.core.clock import SystemClock
 from tidemill.monitoring.health.limits import ENDPOINT
 from tidemill.server.traffic import Traffic
-from tidemill.server.vitals import counts_of
+from tidemill.server.vitals import counts_of, with_memory
 from tidemill.serving.worker.metrics import BUCKETS, Distribution, Sample, Snapshot
 
 from .test_pages import BROWSER, drawn
@@ -115,6 +115,24 @@ def test_workers_counts_are_told_by_endpoint_and_no_shadow_is_among_them() -> No
     }
     assert found.gauges == {"worker 1/waiting": 6.0}
     assert found.durations[f"{subject}/latency"].counts[3] == 8.0
+
+
+class Workers:
+    """As much of a supervisor as is asked about memory."""
+
+    memory_mb: float | None = None
+    needed_mb = 90.0
+    outgrown = 2
+
+
+def test_workers_that_were_replaced_for_their_memory_are_told_apart_from_those_that_ended() -> None:
+    found, workers = counts_of(Snapshot([], []), restarts=5), Workers()
+    assert with_memory(found, workers) == found
+    workers.memory_mb = 500.0
+    told = with_memory(found, workers)
+    assert told.counts["workers/restarts"] == 3.0
+    assert told.counts["workers/outgrown"] == 2.0
+    assert told.gauges == {"workers/limit": 500.0 * (1 << 20), "workers/needed": 90.0 * (1 << 20)}
 
 
 async def _nothing(*_: Any) -> None:

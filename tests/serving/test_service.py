@@ -376,8 +376,8 @@ def test_a_worker_that_took_too_much_is_a_fact_of_every_endpoint(
     for endpoint in ("e", "f"):
         deployments.deploy(endpoint, ONE, **BY)
     note = noting(deployments, journal)
-    note(Outgrown(number=1, pid=42, memory_mb=312.3456, limit_mb=300.0))
+    note(Outgrown(number=1, pid=42, memory_mb=312.3456, limit_mb=300.0, needed_mb=90.04))
     facts = journal.read(types=["worker.outgrown"])
     assert [str(fact.subject) for fact in facts] == ["endpoint:e", "endpoint:f"]
     said = facts[0].read(WorkerOutgrown)
-    assert (said.number, said.memory_mb, said.limit_mb) == (1, 312.3, 300.0)
+    assert (said.number, said.memory_mb, said.limit_mb, said.needed_mb) == (1, 312.3, 300.0, 90.0)

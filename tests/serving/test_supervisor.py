@@ -23,7 +23,7 @@ from tests.serving.test_worker import Load, finish
 
 from tidemill.predictions.reader import read_predictions
 from tidemill.serving.errors import WorkersNotReady
-from tidemill.serving.memory import Outgrown
+from tidemill.serving.memory import Allowance, Outgrown
 from tidemill.serving.routes import write_routes
 from tidemill.serving.supervisor import Supervisor
 
@@ -280,6 +280,7 @@ def test_a_worker_whose_model_leaks_is_replaced_and_no_request_fails(
         each.join(30)
     assert {status for each in asking for status in each.statuses} == {"200"}
     assert len(told) >= 2
+    assert supervisor.outgrown >= 2
     assert all(t.memory_mb > t.limit_mb == 300.0 for t in told)
     text = httpx.get(supervisor.url + "/metrics").text
     found = re.search(r"^tidemill_worker_outgrown_total(?:\{\})? (\d+)", text, re.MULTILINE)
@@ -290,6 +291,31 @@ def test_a_worker_whose_model_leaks_is_replaced_and_no_request_fails(
     frame, _ = read_predictions(Path(supervisor._peers).parent / "predictions", "e")
     # What was answered is logged; what was in hand may have been answered, and logged, twice.
     assert answered <= frame.height <= answered + 4 * len(told)
+
+
+def test_a_worker_that_needs_more_than_it_may_take_is_not_replaced_for_ever(
+    supervise: Supervise,
+) -> None:
+    told: list[Outgrown] = []
+    supervisor = supervise(ping_seconds=0.05, memory_mb=8.0, outgrown=told.append)
+    wait_for(lambda: supervisor.needed_mb > 8.0)
+    for _ in range(20):
+        assert httpx.post(supervisor.url + INFER, json=BODY).status_code == 200
+        time.sleep(0.05)
+    assert (supervisor.restarts, supervisor.outgrown, told) == (0, 0, [])
+
+
+def test_a_leak_beside_what_a_worker_needs_is_none_of_it() -> None:
+    allowance = Allowance(300.0)
+    assert allowance.seen(250.0, generation=1) == 375.0
+    assert allowance.seen(280.0, generation=1) == 375.0
+    # Another version was loaded between the looks, at a moment when 100 MB had leaked.
+    assert allowance.seen(350.0, generation=1) == 375.0
+    assert allowance.seen(450.0, generation=2) == pytest.approx(1.5 * (250 + 170))
+    # And went again: nothing is needed that is not taken.
+    assert allowance.seen(350.0, generation=3) == pytest.approx(1.5 * 350)
+    assert allowance.seen(250.0, generation=4) == 300.0
+    assert Allowance(300.0).seen(20.0, generation=1) == 300.0
 
 
 def test_flush_and_metrics_cover_every_worker(supervise: Supervise) -> None:

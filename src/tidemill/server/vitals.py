@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from msgspec.structs import replace
 
 from tidemill.core.clock import SystemClock
 from tidemill.home import Home
@@ -14,10 +17,27 @@ from tidemill.serving.supervisor import Supervisor
 from tidemill.serving.worker.metrics import BUCKETS, Labels, Sample, Snapshot
 
 SAMPLE_SECONDS = 10.0
+_MB = float(1 << 20)
 _SHADOW = "shadow"
 _UNKNOWN = "?"
 _FOR_THEIR_VALUES = frozenset({"400", "422"})
 _DURATIONS = {"tidemill_request_seconds": "latency", "tidemill_queue_seconds": "queue"}
+
+
+class Remembering(Protocol):
+    """Who knows what workers take: the supervisor."""
+
+    @property
+    def memory_mb(self) -> float | None:
+        """What a worker may take, or any."""
+
+    @property
+    def needed_mb(self) -> float:
+        """What the largest needs for what it serves."""
+
+    @property
+    def outgrown(self) -> int:
+        """How many were replaced because they took more."""
 
 
 def sampling(home: Home, supervisor: Supervisor, plane: Callable[[], Counts]) -> Callable[[], None]:
@@ -30,7 +50,7 @@ def sampling(home: Home, supervisor: Supervisor, plane: Callable[[], Counts]) ->
     """
 
     def workers() -> Counts:
-        return counts_of(supervisor.counts(), supervisor.restarts)
+        return with_memory(counts_of(supervisor.counts(), supervisor.restarts), supervisor)
 
     # What is measured is the machine's: a simulated clock would make rates of nothing.
     sampler = Sampler(SystemClock(), owner=os.getpid(), folder=home.path, counters=(plane, workers))
@@ -59,6 +79,22 @@ def counts_of(snapshot: Snapshot, restarts: int = 0) -> Counts:
         histogram = Histogram(BUCKETS, tuple(map(float, found.counts)))
         durations[name] = durations[name] + histogram if name in durations else histogram
     return Counts(counts=counts, durations=durations, gauges=gauges)
+
+
+def with_memory(found: Counts, supervisor: Remembering) -> Counts:
+    """Add how the workers get along with the memory that they may take, where that is limited."""
+    if supervisor.memory_mb is None:
+        return found
+    outgrown = float(supervisor.outgrown)
+    counts = {
+        "workers/restarts": found.counts["workers/restarts"] - outgrown,
+        "workers/outgrown": outgrown,
+    }
+    gauges = {
+        "workers/limit": supervisor.memory_mb * _MB,
+        "workers/needed": supervisor.needed_mb * _MB,
+    }
+    return replace(found, counts=found.counts | counts, gauges=found.gauges | gauges)
 
 
 def _names(sample: Sample) -> Iterable[str]:

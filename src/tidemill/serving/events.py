@@ -123,6 +123,7 @@ class WorkerOutgrown(Event, frozen=True, kw_only=True):
         number: The worker's place among those of its port.
         memory_mb: What it took.
         limit_mb: What it may take.
+        needed_mb: What it needed when it began to serve; 0 where that is not known.
     """
 
     type: ClassVar[str] = "worker.outgrown"
@@ -130,3 +131,4 @@ class WorkerOutgrown(Event, frozen=True, kw_only=True):
     number: int
     memory_mb: float
     limit_mb: float
+    needed_mb: float = 0.0

@@ -22,7 +22,8 @@ def noting(deployments: Deployments, journal: Journal) -> Callable[[Outgrown], N
                 endpoint=deployment.endpoint,
                 number=outgrown.number,
                 memory_mb=round(outgrown.memory_mb, 1),
-                limit_mb=outgrown.limit_mb,
+                limit_mb=round(outgrown.limit_mb, 1),
+                needed_mb=round(outgrown.needed_mb, 1),
             )
             journal.record(fact, subject=Ref("endpoint", deployment.endpoint), actor=ACTOR)
 

@@ -24,7 +24,7 @@ from tidemill.core.clock import SystemClock
 from tidemill.core.settings import without_secrets
 from tidemill.serving.errors import WorkersNotReady
 from tidemill.serving.keeper import Keeper
-from tidemill.serving.memory import Outgrown, own_memory_mb
+from tidemill.serving.memory import Allowance, Outgrown, own_memory_mb
 from tidemill.serving.worker import peers as folder
 from tidemill.serving.worker.metrics import Snapshot, total
 from tidemill.serving.worker.peers import State as WorkerState
@@ -63,7 +63,7 @@ class Supervisor:
         access_log: A file with a line for each request, or none.
         ping_seconds: How often a worker is asked whether it still answers, and looked at.
         memory_mb: How much memory a worker may take before another takes its place; any where it
-            is left out.
+            is left out. One that needs more from the start may take half as much again as that.
         outgrown: Is told of each worker that took more, from a thread of the supervisor.
     """
 
@@ -120,6 +120,21 @@ class Supervisor:
     def restarts(self) -> int:
         """How many workers were started again."""
         return sum(slot.restarts for slot in self._slots)
+
+    @property
+    def outgrown(self) -> int:
+        """How many of those were started because one had taken too much memory."""
+        return sum(slot.outgrown for slot in self._slots)
+
+    @property
+    def memory_mb(self) -> float | None:
+        """How much memory a worker may take, or any."""
+        return self._care.memory_mb
+
+    @property
+    def needed_mb(self) -> float:
+        """What the largest worker needs for what it serves; 0 where no limit has it looked at."""
+        return max((slot.needed_mb for slot in self._slots), default=0.0)
 
     @property
     def repeated(self) -> int:
@@ -232,6 +247,8 @@ class _Slot:
         self._process: subprocess.Popen[bytes] | None = None
         self._thread = threading.Thread(target=self._watch, name="tidemill-worker", daemon=True)
         self.restarts = -1
+        self.outgrown = 0
+        self.needed_mb = 0.0
 
     def start(self) -> None:
         self._spawn()
@@ -261,7 +278,9 @@ class _Slot:
             lent = ["--keeper-fd", str(line.fileno()), "--hands-fd", str(hands)]
             if self.restarts:
                 lent.append("--restarted" if self._leaving_since is None else "--outgrown")
+            self.outgrown += self._leaving_since is not None
             self._leaving_since = None
+            self._allowance = Allowance(self._care.memory_mb or 0.0)
             with line, self._care.log.open("ab") as log:
                 # A session of its own: Ctrl-C is for the supervisor, who stops workers in order.
                 self._process = subprocess.Popen(
@@ -311,17 +330,20 @@ class _Slot:
 
     def _look_at_memory(self, process: subprocess.Popen[bytes]) -> None:
         """Have a worker leave that takes too much: it ends, and the keeper gives on what it has."""
-        limit = self._care.memory_mb
-        if limit is None:
+        if self._care.memory_mb is None:
             return
         now = self._clock.monotonic()
         if self._leaving_since is not None:
             if now - self._leaving_since > _STOP_SECONDS:
                 process.kill()
             return
-        used = own_memory_mb(process.pid)
         # One that has not said yet what it serves would not know the signal.
-        if used <= limit or self.state() is None:
+        state, used = self.state(), own_memory_mb(process.pid)
+        if state is None or not used:
+            return
+        limit = self._allowance.seen(used, generation=state.generation)
+        self.needed_mb = needed = self._allowance.needed_mb
+        if used <= limit:
             return
         logger.error(
             "the worker with pid %s takes %.0f MB of at most %.0f and is replaced",
@@ -329,7 +351,15 @@ class _Slot:
         )
         self._leaving_since = now
         process.send_signal(signal.SIGUSR1)
-        self._tell(Outgrown(number=self._number, pid=process.pid, memory_mb=used, limit_mb=limit))
+        self._tell(
+            Outgrown(
+                number=self._number,
+                pid=process.pid,
+                memory_mb=used,
+                limit_mb=limit,
+                needed_mb=needed,
+            )
+        )
 
     def _tell(self, outgrown: Outgrown) -> None:
         if self._care.outgrown is None:

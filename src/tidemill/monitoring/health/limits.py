@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 import msgspec
@@ -14,7 +15,10 @@ ENDPOINT = "endpoint "
 """What the names of endpoints' figures begin with."""
 _LEAST_REQUESTS = 20
 _ALMOST_FULL = 0.97
+_MB = float(1 << 20)
 _GIB = float(1 << 30)
+_OUTGROWN = 2
+"""How many workers an hour may be replaced for their memory before a person is told."""
 
 
 class Trouble(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,7 +53,9 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     judged: frozenset[str]
 
 
-def judge(stretches: Sequence[Stretch], policy: HealthPolicy) -> Verdict:
+def judge(
+    stretches: Sequence[Stretch], policy: HealthPolicy, hour: Sequence[Stretch] = ()
+) -> Verdict:
     """Hold the newest figures against the limits.
 
     A limit of a level counts as passed when no reading of the whole time stayed below it, and as
@@ -58,6 +64,7 @@ def judge(stretches: Sequence[Stretch], policy: HealthPolicy) -> Verdict:
     Args:
         stretches: The newest stretches, as long together as a limit must be passed.
         policy: The limits.
+        hour: Those of the last hour, for what is rare.
 
     Example:
         >>> from tidemill.monitoring.health.records import Gauge
@@ -75,6 +82,7 @@ def judge(stretches: Sequence[Stretch], policy: HealthPolicy) -> Verdict:
         return Verdict(troubles=(), judged=frozenset())
     whole = added(stretches, stretches[0].since, covered)
     found = [*_levels(whole, policy), *_endpoints(whole, policy), *_losses(whole)]
+    found += _worker_memory(whole, added(hour, whole.since, covered))
     return Verdict(
         troubles=tuple(t for t, passed in found if passed),
         judged=frozenset(t.about for t, _ in found),
@@ -167,6 +175,37 @@ def _columns(whole: Stretch, subject: str) -> str:
         f"`{column}` ({rule}, {found[f'{column} {rule}']:,.0f})" for column, _, rule in named
     )
     return f": {said}" if said else ""
+
+
+def _worker_memory(whole: Stretch, hour: Stretch) -> Iterator[tuple[Trouble, bool]]:
+    """Hold what workers take against what they may; without a limit, neither is so any more."""
+    again = hour.counts.get("workers/outgrown", 0.0)
+    limit, needed = (whole.gauges.get(f"workers/{name}") for name in ("limit", "needed"))
+    most = 0.0 if limit is None else limit.high / _MB
+    least = 0.0 if needed is None else needed.low / _MB
+    type_this = (
+        f"`tidemill up --worker-memory {_roomy(most, least)}`, or worker_memory in [settings]"
+    )
+    said = (
+        f"Workers took more than the {most:,.0f} MB of worker_memory and were replaced {again:.0f} "
+        "times within an hour. If their memory grows for as long as they live, a model leaks "
+        f"(`tidemill monitor health --since 6h`); if a model needs as much, say so: {type_this}."
+    )
+    numbers = {"value": again, "limit": float(_OUTGROWN - 1), "limit_mb": most}
+    trouble = Trouble(about="workers/outgrown", message=said, numbers=numbers)
+    yield trouble, again >= _OUTGROWN and limit is not None
+    said = (
+        f"A worker needs {least:,.0f} MB for what it serves, more than the {most:,.0f} MB of "
+        "worker_memory: it is replaced only when it takes half as much again. Allow it more "
+        f"({type_this}), or keep fewer versions loaded (`tidemill deploy MODEL --keep 1`)."
+    )
+    numbers = {"value": least, "limit": most}
+    yield Trouble(about="workers/needed", message=said, numbers=numbers), least > most > 0
+
+
+def _roomy(limit: float, needed: float) -> int:
+    """Return a limit in MB that leaves room for what is needed, in whole hundreds."""
+    return math.ceil(max(2 * needed, 1.5 * limit) / 100) * 100
 
 
 def _losses(whole: Stretch) -> Iterator[tuple[Trouble, bool]]:

@@ -20,7 +20,7 @@ from tidemill.storage.db.engine import Database
 
 MACHINE = Ref("machine", "local")
 MOST_POINTS = 400
-_UNITS = {"memory": "bytes", "free": "bytes", "cpu": "many", "processes": "many", "waiting": "many"}
+_UNITS = dict.fromkeys(("memory", "free", "limit", "needed"), "bytes")
 _SHARES = frozenset({"machine/cpu", "machine/memory", "machine/load", "disk/used"})
 _QUANTILES = (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))
 ModelOf = Callable[[str], tuple[str, int]]
@@ -91,7 +91,8 @@ class HealthWatch:
         lasting = min(int(policy.lasting), ring.reach)
         with self._db.read() as connection:
             stretches = rings.read(connection, ring, until - lasting, until)
-        verdict = judge(stretches, policy)
+            hour = rings.read(connection, rings.RINGS[1], until - 3600, until)
+        verdict = judge(stretches, policy, hour)
         begin = datetime.fromtimestamp(until - lasting, UTC)
         end = datetime.fromtimestamp(until, UTC)
         passed = {(t.endpoint, t.about) for t in verdict.troubles}
