@@ -26,6 +26,7 @@ from tidemill.serving.errors import WorkersNotReady
 from tidemill.serving.memory import Allowance, Outgrown
 from tidemill.serving.routes import write_routes
 from tidemill.serving.supervisor import Supervisor
+from tidemill.serving.worker.ports import PortTaken
 
 BODY = {"inputs": tensors(a=[0.5], b=[1.0], c=[3])}
 INFER = "/v2/models/e/infer"
@@ -225,6 +226,18 @@ def wait_for(condition: Callable[[], bool], seconds: float = 30.0) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+def test_a_port_that_another_home_serves_is_refused(
+    supervise: Supervise, tmp_path: Path, bundles: Path
+) -> None:
+    taken = supervise().port
+    other = folders(tmp_path / "other", bundles)
+    with pytest.raises(PortTaken, match=f"Port {taken} of 127.0.0.1") as refused:
+        Supervisor(**other, port=taken)
+    assert "--serve-port" in str(refused.value)
+    with pytest.raises(PortTaken, match="--grpc-port"):
+        Supervisor(**other, grpc_port=taken)
 
 
 def test_a_hanging_worker_is_replaced(supervise: Supervise) -> None:

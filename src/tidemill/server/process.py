@@ -24,6 +24,7 @@ from tidemill.server.protocol import GRACE_SECONDS, protocol
 from tidemill.server.shortcut import Shortcut
 from tidemill.server.traffic import Traffic
 from tidemill.serving.supervisor import Supervisor
+from tidemill.serving.worker.ports import PortTaken
 
 TICK_SECONDS = 30.0
 
@@ -159,10 +160,6 @@ def _listen(host: str, port: int) -> socket.socket:
         ) from error
     opened.listen(128)
     return opened
-
-
-class PortTaken(Refused):
-    """Another program listens there."""
 
 
 def _url(host: str, port: int) -> str:

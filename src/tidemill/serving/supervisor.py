@@ -29,6 +29,7 @@ from tidemill.serving.worker import peers as folder
 from tidemill.serving.worker.metrics import Snapshot, total
 from tidemill.serving.worker.peers import State as WorkerState
 from tidemill.serving.worker.peers import ask_all
+from tidemill.serving.worker.ports import claim, listen
 from tidemill.serving.worker.tallies import KEEP, Tallies, forget
 
 logger = logging.getLogger(__name__)
@@ -65,6 +66,9 @@ class Supervisor:
         memory_mb: How much memory a worker may take before another takes its place; any where it
             is left out. One that needs more from the start may take half as much again as that.
         outgrown: Is told of each worker that took more, from a thread of the supervisor.
+
+    Raises:
+        PortTaken: Another program, or another home, listens on one of the ports.
     """
 
     def __init__(
@@ -106,7 +110,10 @@ class Supervisor:
         self._slots: list[_Slot] = []
         self._before: list[int] = []
         # Opened here, so that a taken port is known before anything is started.
-        self._sockets = [_listen(host, port)]
+        shared = bool(_left_behind(peers))
+        if grpc_port is not None:
+            claim(host, grpc_port, "--grpc-port", shared=shared).close()
+        self._sockets = [claim(host, port, "--serve-port", shared=shared)]
         self.port: int = self._sockets[0].getsockname()[1]
         self._keeper = Keeper()
 
@@ -149,7 +156,7 @@ class Supervisor:
         if not self._before:
             forget(self._peers)
         while len(self._sockets) < self._count:
-            self._sockets.append(_listen(self.host, self.port))
+            self._sockets.append(listen(self.host, self.port))
         arguments = [*self._arguments, "--port", str(self.port)]
         for number, listening in enumerate(self._sockets):
             own = [*arguments, "--number", str(number)]
@@ -378,21 +385,6 @@ class _Slot:
             process.kill()
             process.wait()
         folder.clear(self._care.peers, process.pid)
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    """Return a listening socket that shares its port with the other workers'."""
-    opened = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    try:
-        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        opened.bind((host, port))
-        opened.listen(2048)
-    except OSError:
-        opened.close()
-        raise
-    return opened
 
 
 def _left_behind(peers: Path) -> list[int]:

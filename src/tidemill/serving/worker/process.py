@@ -46,6 +46,7 @@ from tidemill.serving.worker.metrics import Sample
 from tidemill.serving.worker.opening import Places
 from tidemill.serving.worker.peers import State, clear, open_socket, write_state
 from tidemill.serving.worker.plane import Plane
+from tidemill.serving.worker.ports import listen
 from tidemill.serving.worker.redaction import Redactions
 from tidemill.serving.worker.settings import Settings, parse
 from tidemill.serving.worker.table import Table, load_table
@@ -351,19 +352,6 @@ class Worker:
     def _leave(self) -> None:
         if self._settings.peers is not None:
             clear(self._settings.peers, os.getpid())
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """Return a socket that shares its port with the other workers'."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    opened = socket.socket(family, socket.SOCK_STREAM)
-    opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    # Inherited by every accepted connection: without it small answers wait for the client's ACK.
-    opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    opened.bind((host, port))
-    opened.listen(2048)
-    return opened
 
 
 def run(settings: Settings) -> None:
