@@ -148,6 +148,14 @@ def test_every_scoring_form_gives_the_same_answer(
         ("application/json", b'{"dataframe_records": [{"a": Infinity}]}', 400, "[0].a"),
         ("application/json", b'{"dataframe_records": [{"a": NaN}', 400, "JSON"),
         ("application/json", b"NaN", 400, "NaN"),
+        ("application/json", b'{"instances": []}', 400, "no rows"),
+        ("application/json", b'{"dataframe_records": []}', 400, "no rows"),
+        ("application/json", b'{"dataframe_split": {"columns": [], "data": []}}', 400, "no rows"),
+        ("application/json", b'{"instances": [[1, 2, 1e400]]}', 400, "$.instances[0][2] is 1e400"),
+        ("application/json", b'{"instances": [[1, 2, -100000000000000000000]]}', 400, "'c'"),
+        ("application/json", b'{"instances": [[1, 2, 1e20]]}', 400, "'c'"),
+        ("application/json", b'{"instances": [[1, 2, 1e20], [1, 2, 3]]}', 400, "'c'"),
+        ("application/json", b'{"instances": [[1, 2, 9223372036854775807]]}', 200, ""),
         ("application/json", b'{"dataframe_records": [{"a": 1, "b": "x", "c": 1}]}', 400, "'b'"),
         ("application/json", b'{"inputs": {"a": [1], "b": [1, 2], "c": [1]}}', 400, "'b'"),
         ("application/json", b'{"inputs": {"a": {}, "b": [1], "c": [1]}}', 400, "'a'"),
@@ -454,6 +462,49 @@ def test_other_doors_refuse_as_clearly(worker: RunningWorker, path: str, body: b
 def test_bad_csv_is_refused(worker: RunningWorker, body: bytes) -> None:
     headers = {"Content-Type": "text/csv"}
     assert worker.http.post("/invocations/e", content=body, headers=headers).status_code == 400
+
+
+@pytest.mark.parametrize("rows", [1, 2, 100])
+def test_a_number_that_a_browser_writes_without_exponent_is_logged(
+    worker: RunningWorker, rows: int
+) -> None:
+    assert worker.http.post("/-/flush").status_code == 200
+    _, before = read_predictions(worker.predictions, "e")
+    large = b"[100000000000000000000, 2, 3]"
+    body = b'{"instances": [' + b",".join([large] * rows) + b"]}"
+    headers = {"Content-Type": "application/json"}
+    assert worker.http.post("/invocations/e", content=body, headers=headers).status_code == 200
+    assert worker.http.post("/-/flush").status_code == 200
+    logged, _ = read_predictions(worker.predictions, "e", before)
+    assert logged["feature.a"].to_list() == [1e20] * rows
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "label", "kept"),
+    [
+        ("e", "1", True),
+        ("e", "0.0", False),
+        ("e", '"maybe"', None),
+        ("e", "2", None),
+        ("line", "7", 7.0),
+        ("line", "true", None),
+        ("line", '"7"', None),
+    ],
+)
+def test_labels_are_of_the_type_of_the_answers(
+    worker: RunningWorker, endpoint: str, label: str, kept: object
+) -> None:
+    _, before = read_labels(worker.predictions, endpoint)
+    body = b'{"labels": [{"key": "k", "label": %s}]}' % label.encode()
+    headers = {"Content-Type": "application/json"}
+    sent = worker.http.post(f"/labels/{endpoint}", content=body, headers=headers)
+    told, _ = read_labels(worker.predictions, endpoint, before)
+    if kept is None:
+        assert sent.status_code == 400
+        assert "Label 0 has label" in sent.json()["error"]
+        assert told.height == 0
+    else:
+        assert [(v, type(v)) for v in told["label"].to_list()] == [(kept, type(kept))]
 
 
 def test_labels_come_as_csv_and_as_parquet(worker: RunningWorker) -> None:

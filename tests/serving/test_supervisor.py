@@ -240,6 +240,17 @@ def test_a_port_that_another_home_serves_is_refused(
         Supervisor(**other, grpc_port=taken)
 
 
+def test_names_and_limits_reach_the_workers(supervise: Supervise) -> None:
+    supervisor = supervise(allow_hosts=("models.example",), max_body=1000, max_rows=2)
+    url = supervisor.url + INFER
+    named = {"Host": "models.example"}
+    assert httpx.post(url, json=BODY, headers=named).status_code == 200
+    assert httpx.post(url, json=BODY, headers={"Host": "others.example"}).status_code == 421
+    assert httpx.post(url, content=b" " * 1001).status_code == 413
+    rows = {"inputs": tensors(a=[0.5] * 3, b=[1.0] * 3, c=[3] * 3)}
+    assert httpx.post(url, json=rows).status_code in (413, 429)
+
+
 def test_a_hanging_worker_is_replaced(supervise: Supervise) -> None:
     supervisor = supervise(ping_seconds=0.1)
     victim = supervisor.states()[0].pid

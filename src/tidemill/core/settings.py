@@ -16,7 +16,14 @@ from tidemill.core.errors import Usage, nearest
 
 Value = bool | int | float | str
 Kind = Literal[
-    "text", "port", "optional port", "count", "seconds", "optional megabytes", "database"
+    "text",
+    "port",
+    "optional port",
+    "count",
+    "many",
+    "seconds",
+    "optional megabytes",
+    "database",
 ]
 SQLITE = "sqlite"
 """The word for a file in the home, in the place of a database's URL."""
@@ -82,6 +89,14 @@ SETTINGS = (
         "How many MB of memory a worker may take before another takes its place, or `off`.",
     ),
     Setting(
+        "allow_hosts",
+        "text",
+        "none",
+        "The names by which clients may call the workers beside localhost, with commas between.",
+    ),
+    Setting("max_body", "count", 32, "The largest body of a request to the workers, in MiB."),
+    Setting("max_rows", "many", 200_000, "The rows in a worker's hands beyond which it says 429."),
+    Setting(
         "access_log",
         "text",
         "off",
@@ -104,6 +119,7 @@ _EXPECTED: dict[Kind, str] = {
     "port": "a port, from 0 (any free one) to 65535",
     "optional port": "a port, from 1 to 65535, or `off`",
     "count": "a whole number from 1 to 1024",
+    "many": "a whole number from 1 to 1000000000",
     "seconds": "a number of seconds above 0, at most 86400",
     "database": "postgresql://user@host/name, or `sqlite` for a file in the home",
     "optional megabytes": "megabytes, a whole number from 64, or `off`",
@@ -299,6 +315,7 @@ _READERS: dict[Kind, Callable[[object], Value | None]] = {
     "port": lambda value: _whole(value, 0, 65535),
     "optional port": lambda value: "off" if value == "off" else _whole(value, 1, 65535),
     "count": lambda value: _whole(value, 1, 1024),
+    "many": lambda value: _whole(value, 1, 10**9),
     "seconds": _seconds,
     "database": _database,
     "optional megabytes": lambda value: "off" if value == "off" else _whole(value, 64, 1 << 24),

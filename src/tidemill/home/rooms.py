@@ -571,10 +571,13 @@ class Home:
         grpc_port: int | None = None,
         access_log: Path | None = None,
         worker_memory: float | None = None,
+        max_body: int | None = None,
+        max_rows: int | None = None,
     ) -> Supervisor:
         """Return a supervisor of this home's workers, not started yet."""
         from tidemill.serving.outgrown import noting
         from tidemill.serving.supervisor import Supervisor
+        from tidemill.serving.worker.limits import BODY, ROWS
 
         return Supervisor(
             routes=self.routes_file,
@@ -591,6 +594,8 @@ class Home:
             grpc_port=grpc_port,
             access_log=access_log,
             memory_mb=worker_memory,
+            max_body=max_body or BODY,
+            max_rows=max_rows or ROWS,
             outgrown=noting(self.deployments, self.journal),
         )
 

@@ -26,6 +26,8 @@ Columns = Mapping[str, Values]
 MISSING_TEXT = "\uffff"
 """How a missing string reaches a graph: a noncharacter, which no text in interchange may hold."""
 _LARGEST = float(np.finfo(np.float64).max)
+_WHOLE = 2.0**63
+"""What is larger has no place in a column of whole numbers, nor in the prediction log's."""
 _REMEMBERED = 256
 _NONE: type = type(None)
 
@@ -108,8 +110,9 @@ class Encoder:
         matrices: list[NDArray[Any]] = []
         if split:
             numbers = _numbers([row[:split]], self._features[:split])
-            if not np.isfinite(numbers).all():
-                self._rules.check_finite(numbers)
+            # A missing value is NaN, and so is the largest of it and any other.
+            if not np.abs(numbers).max() < _WHOLE:
+                self._rules.check_extremes(numbers)
             matrices.append(numbers)
         if split < len(row):
             texts = np.empty((1, len(row) - split), dtype=object)
@@ -203,8 +206,10 @@ class _Rules:
         )
         self._required = np.array([not c.nullable for c in numbers], dtype=bool)
         # Infinity is outside every range, so that one comparison finds it too.
-        self._low = np.array([ranged.get(i, (-_LARGEST, 0))[0] for i in range(len(numbers))])
-        self._high = np.array([ranged.get(i, (0, _LARGEST))[1] for i in range(len(numbers))])
+        most = [_WHOLE if c.type == "int" else _LARGEST for c in numbers]
+        limits = [ranged.get(i, (-end, end)) for i, end in enumerate(most)]
+        self._low = np.array([max(low, -end) for (low, _), end in zip(limits, most, strict=True)])
+        self._high = np.array([min(high, end) for (_, high), end in zip(limits, most, strict=True)])
 
     def check_row(self, row: list[Any]) -> None:
         for at, low, high in self._ranges:
@@ -216,6 +221,10 @@ class _Rules:
             if value not in known and not _is_nan(value):
                 _refuse_set(self._features[at], value)
 
+    def check_extremes(self, numbers: NDArray[np.float64]) -> None:
+        self.check_finite(numbers)
+        self._check_ranges(numbers)
+
     def check_finite(self, numbers: NDArray[np.float64]) -> None:
         missing = np.isnan(numbers)
         if (missing & self._required).any():
@@ -226,10 +235,7 @@ class _Rules:
             _refuse_range(self._features[at], numbers[infinite][0])
 
     def check_numbers(self, numbers: NDArray[np.float64]) -> None:
-        outside = (numbers < self._low) | (numbers > self._high)
-        if outside.any():
-            at = int(outside.any(axis=0).argmax())
-            _refuse_range(self._features[at], numbers[outside[:, at], at][0])
+        self._check_ranges(numbers)
         if self._required.any():
             self.check_finite(numbers)
         for at, known in self._number_sets:
@@ -237,6 +243,12 @@ class _Rules:
             bad = ~(np.isin(values, known) | np.isnan(values))
             if bad.any():
                 _refuse_set(self._features[at], values[bad][0])
+
+    def _check_ranges(self, numbers: NDArray[np.float64]) -> None:
+        outside = (numbers < self._low) | (numbers > self._high)
+        if outside.any():
+            at = int(outside.any(axis=0).argmax())
+            _refuse_range(self._features[at], numbers[outside[:, at], at][0])
 
     def check_texts(self, at: int, values: list[Any]) -> None:
         known = self._text_sets.get(at)
@@ -403,7 +415,7 @@ def _refuse_overflow(row: list[Any], features: Sequence[Column]) -> NoReturn:
 def _refuse_range(column: Column, value: float) -> NoReturn:
     low, high = column.min, column.max
     if low is None and high is None:
-        expected = "finite numbers"
+        expected = "whole numbers of 64 bits" if column.type == "int" else "finite numbers"
     elif low is None:
         expected = f"at most {high:g}"
     else:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from tidemill.core.clock import Clock, micros
 from tidemill.core.contract import ColumnType
@@ -120,6 +121,60 @@ def labels_of_text(texts: Sequence[str | None], kind: ColumnType | None) -> list
     return [_of_text(at, text, kind) for at, text in enumerate(texts)]
 
 
+def fitting(rows: Sequence[LabelRow], kind: ColumnType | None) -> list[LabelRow]:
+    """Return labels as values of the type that an endpoint's answers have.
+
+    Truths and the numbers 0 and 1 are taken for each other, and so are whole numbers, however
+    written. A class of which the model has not heard is a label as good as others.
+
+    Args:
+        rows: The labels.
+        kind: The type of the endpoint's answers; anything fits where it is not known.
+
+    Raises:
+        BadLabels: A label is none of that type.
+
+    Example:
+        >>> [row.label for row in fitting([LabelRow(1, key="a"), LabelRow(False, key="b")], "bool")]
+        [True, False]
+    """
+    fit = None if kind is None else _FITTING.get(kind)
+    if kind is None or fit is None:
+        return list(rows)
+    return [replace(row, label=_fitted(at, row.label, kind, fit)) for at, row in enumerate(rows)]
+
+
+def _fitted(at: int, label: Any, kind: ColumnType, fit: Callable[[Any], Any]) -> Any:
+    found = fit(label)
+    if found is None:
+        raise _bad(at, "label", label, f"{_WORDS[kind]}, as the endpoint's answers are")
+    return found
+
+
+def _truth(label: Any) -> bool | None:
+    return bool(label) if not isinstance(label, str) and label in (0, 1) else None
+
+
+def _whole(label: Any) -> int | None:
+    return int(label) if not isinstance(label, str) and float(label).is_integer() else None
+
+
+def _number(label: Any) -> float | None:
+    return None if isinstance(label, str | bool) else float(label)
+
+
+def _text(label: Any) -> str | None:
+    return label if isinstance(label, str) else None
+
+
+_FITTING: dict[ColumnType, Callable[[Any], Any]] = {
+    "bool": _truth,
+    "int": _whole,
+    "float": _number,
+    "string": _text,
+}
+
+
 def deliver(
     root: Path, endpoint: str, rows: Sequence[LabelRow], *, ids: Ids, clock: Clock
 ) -> Delivery:
@@ -195,7 +250,12 @@ def _of_text(at: int, text: str | None, kind: ColumnType | None) -> Any:
 _TRUTH = {"true": True, "1": True, "false": False, "0": False}
 _WHOLE = re.compile(r"[+-]?\d+", re.ASCII)
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
-_WORDS = {"bool": "true or false", "int": "a whole number", "float": "a number"}
+_WORDS: dict[ColumnType, str] = {
+    "bool": "true or false",
+    "int": "a whole number",
+    "float": "a number",
+    "string": "a text",
+}
 
 
 def _label(at: int, value: Any) -> bool | int | float | str:

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from tidemill.core.contract import ColumnType
@@ -18,6 +19,7 @@ from tidemill.predictions.identity import numbered
 from tidemill.predictions.records import PredictionRecord, Role, Status
 
 _KINDS: Mapping[str, type[bool | int | float]] = {"bool": bool, "int": int}
+_END = 1 << 63
 _WIDTHS = {4: "<f4", 8: "<f8"}
 
 
@@ -119,6 +121,19 @@ class RequestGroup(msgspec.Struct, frozen=True, array_like=True, tag="requests")
             pairs = zip(columns, self.types, strict=True)
             columns = [restored(column, type_) for column, type_ in pairs]
         return dict(zip(self.names, columns, strict=True))
+
+
+def narrowed(request: LoggedRequest) -> LoggedRequest:
+    """Return a request with floats for whole numbers that 64 bits do not hold.
+
+    A column of floats may be sent such: JSON from a browser has 1e20 as 100000000000000000000.
+    """
+    columns = request.columns or ()
+    return replace(request, columns=[[_narrow(v) for v in values] for values in columns])
+
+
+def _narrow(value: Any) -> Any:
+    return float(value) if isinstance(value, int) and not -_END <= value < _END else value
 
 
 def restored(column: list[float], type_: str) -> list[Any]:

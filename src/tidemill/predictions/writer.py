@@ -25,7 +25,7 @@ from tidemill.predictions.errors import LogStopped
 from tidemill.predictions.frames import frame
 from tidemill.predictions.gathering import Gathering
 from tidemill.predictions.packing import packed
-from tidemill.predictions.requests import LoggedRequest
+from tidemill.predictions.requests import LoggedRequest, narrowed
 from tidemill.predictions.segments import sync_folder
 
 INTERVAL = 0.05
@@ -137,13 +137,21 @@ class RecordWriter:
         """Add requests and return how many; what cannot be written takes nothing else along."""
         try:
             gathering.add(requests)
+        except _UNWRITABLE:
+            return sum(self._add_one(gathering, request) for request in requests)
+        return len(requests)
+
+    def _add_one(self, gathering: Gathering, request: LoggedRequest) -> int:
+        try:
+            try:
+                gathering.add([request])
+            except OverflowError:
+                gathering.add([narrowed(request)])
         except _UNWRITABLE as error:
-            if len(requests) > 1:
-                return sum(self._add(gathering, [request]) for request in requests)
             logger.error("what cannot be written is lost to %s: %s", self._folder, error)
             self.dropped += 1
             return 0
-        return len(requests)
+        return 1
 
     def when_durable(self, number: int, settled: Settled) -> None:
         """Have it said, from the writer's thread, when a record is on disk, or why it never will.

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tidemill.core.clock import SystemClock
+from tidemill.core.contract import ColumnType
 from tidemill.core.errors import Usage, nearest
 from tidemill.core.ids import Ids
-from tidemill.predictions.deliveries import Delivery, deliver, label_rows, labels_of_text
+from tidemill.predictions.deliveries import Delivery, deliver, fitting, label_rows, labels_of_text
 from tidemill.predictions.description import read_descriptions
 from tidemill.predictions.segments import endpoints
 from tidemill.sdk.session import find_home
@@ -92,7 +93,9 @@ def log_labels(
     """
     root = log_folder(home)
     name = which_endpoint(root, endpoint)
-    rows = label_rows(_columns(labels, root, name))
+    kinds = {d.prediction for d in read_descriptions(root, name)}
+    known = kinds.pop() if len(kinds) == 1 else None
+    rows = fitting(label_rows(_columns(labels, known)), known)
     clock = SystemClock()
     return deliver(root, name, rows, ids=Ids(clock), clock=clock)
 
@@ -149,9 +152,9 @@ def moment(name: str, value: Moment | None) -> datetime | None:
     return found if found.tzinfo else found.replace(tzinfo=UTC)  # type: ignore[no-any-return]
 
 
-def _columns(labels: Any, root: Path, endpoint: str) -> Mapping[str, Sequence[Any]]:
+def _columns(labels: Any, known: ColumnType | None) -> Mapping[str, Sequence[Any]]:
     if isinstance(labels, str | Path):
-        return _of_file(Path(labels), root, endpoint)
+        return _of_file(Path(labels), known)
     if isinstance(labels, Mapping):
         return {name: list(values) for name, values in labels.items()}
     if isinstance(labels, Sequence):
@@ -163,7 +166,7 @@ def _columns(labels: Any, root: Path, endpoint: str) -> Mapping[str, Sequence[An
     return frame.to_dict(as_series=False)
 
 
-def _of_file(path: Path, root: Path, endpoint: str) -> Mapping[str, Sequence[Any]]:
+def _of_file(path: Path, known: ColumnType | None) -> Mapping[str, Sequence[Any]]:
     import polars as pl
 
     ending = path.suffix.lower()
@@ -178,8 +181,6 @@ def _of_file(path: Path, root: Path, endpoint: str) -> Mapping[str, Sequence[Any
             f"{path} cannot be read: {error}.", expected="a file of labels in CSV or Parquet"
         ) from error
     columns = frame.to_dict(as_series=False)
-    kinds = {d.prediction for d in read_descriptions(root, endpoint)}
     if "label" in columns:
-        known = kinds.pop() if len(kinds) == 1 else None
         columns["label"] = labels_of_text(columns["label"], known)
     return columns

@@ -24,6 +24,7 @@ from tidemill.server.protocol import GRACE_SECONDS, protocol
 from tidemill.server.shortcut import Shortcut
 from tidemill.server.traffic import Traffic
 from tidemill.serving.supervisor import Supervisor
+from tidemill.serving.worker.limits import BODY, ROWS
 from tidemill.serving.worker.ports import PortTaken
 
 TICK_SECONDS = 30.0
@@ -45,6 +46,9 @@ def serve(
     grpc_port: int | None = None,
     access_log: Path | None = None,
     worker_memory: float | None = None,
+    allow_hosts: tuple[str, ...] = (),
+    max_body: int = BODY,
+    max_rows: int = ROWS,
 ) -> None:
     """Serve a home until a signal to stop comes.
 
@@ -59,6 +63,9 @@ def serve(
         grpc_port: The workers' port for gRPC, or none.
         access_log: A file for a line about each request to the workers, or none.
         worker_memory: How many MB a worker may take before another takes its place, or any.
+        allow_hosts: Names by which clients may call the workers, beside the local ones.
+        max_body: The largest body of a request to them, in bytes.
+        max_rows: How many rows may be in the hands of one before it says 429.
 
     Raises:
         OpenToOthers: The host is not loopback.
@@ -84,6 +91,9 @@ def serve(
         grpc_port=grpc_port,
         access_log=access_log,
         worker_memory=worker_memory,
+        allow_hosts=allow_hosts,
+        max_body=max_body,
+        max_rows=max_rows,
     )
     supervisor.start()
     try:

@@ -26,6 +26,7 @@ from tidemill.serving.errors import WorkersNotReady
 from tidemill.serving.keeper import Keeper
 from tidemill.serving.memory import Allowance, Outgrown, own_memory_mb
 from tidemill.serving.worker import peers as folder
+from tidemill.serving.worker.limits import BODY, ROWS
 from tidemill.serving.worker.metrics import Snapshot, total
 from tidemill.serving.worker.peers import State as WorkerState
 from tidemill.serving.worker.peers import ask_all
@@ -60,6 +61,8 @@ class Supervisor:
         header_clock: Whether a request may say when it is.
         durable: Whether every answer waits for its log record.
         allow_hosts: Names by which clients may call, beside the local ones.
+        max_body: The largest body of a request, in bytes.
+        max_rows: How many rows may be in a worker's hands before it says 429.
         grpc_port: Where they listen for gRPC, or nowhere; needs the extra `grpc`.
         access_log: A file with a line for each request, or none.
         ping_seconds: How often a worker is asked whether it still answers, and looked at.
@@ -86,6 +89,8 @@ class Supervisor:
         header_clock: bool = False,
         durable: bool = False,
         allow_hosts: tuple[str, ...] = (),
+        max_body: int = BODY,
+        max_rows: int = ROWS,
         grpc_port: int | None = None,
         access_log: Path | None = None,
         ping_seconds: float = _PING_SECONDS,
@@ -100,6 +105,7 @@ class Supervisor:
         self._arguments = [
             *("--routes", str(routes), "--bundles", str(bundles)),
             *("--environments", str(environments)),
+            *("--max-body", str(max_body), "--max-rows", str(max_rows)),
             *("--predictions", str(predictions), "--peers", str(peers), "--host", host),
             *("--clock", "header" if header_clock else "system"),
             *(("--durable",) if durable else ()),

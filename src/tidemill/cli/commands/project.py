@@ -45,6 +45,9 @@ def register(commands: Any, common: argparse.ArgumentParser) -> None:
     up.add_argument("--access-log", help="a file for a line about each request to the workers")
     up.add_argument("--workers", type=int, help="how many (default: 1)")
     up.add_argument("--worker-memory", help="MB that a worker may take before it is replaced")
+    up.add_argument("--allow-hosts", help="names by which clients may call, with commas between")
+    up.add_argument("--max-body", help="MiB that a request's body may have (default: 32)")
+    up.add_argument("--max-rows", help="in a worker's hands at once (default: 200000)")
     up.add_argument("--tick", type=float, help="how often the loop goes around, in s (default: 30)")
     up.set_defaults(command=_up)
 
@@ -128,8 +131,15 @@ def _up(context: Context, given: argparse.Namespace) -> int:
             grpc_port=None if said["grpc_port"] == "off" else int(said["grpc_port"]),
             access_log=None if said["access_log"] == "off" else Path(str(said["access_log"])),
             worker_memory=None if said["worker_memory"] == "off" else int(said["worker_memory"]),
+            allow_hosts=_names(str(said["allow_hosts"])),
+            max_body=int(said["max_body"]) << 20,
+            max_rows=int(said["max_rows"]),
         )
     return 0
+
+
+def _names(said: str) -> tuple[str, ...]:
+    return () if said == "none" else tuple(n for part in said.split(",") if (n := part.strip()))
 
 
 def _database(given: argparse.Namespace) -> str | None:

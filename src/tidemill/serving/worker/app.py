@@ -142,7 +142,7 @@ class App:
             raise HttpError(
                 421 if host else 400,
                 f"The host {name!r} is not served here. Expected localhost or an allowed name; "
-                "allow one with --allow-host.",
+                "allow one with `tidemill up --allow-hosts NAME`.",
             )
         if len(self._welcome) < _REMEMBERED:
             self._welcome.add(host)

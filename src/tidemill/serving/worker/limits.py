@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import msgspec
 
+BODY = 32 << 20
+"""The largest body in bytes, where nobody says otherwise."""
+ROWS = 200_000
+"""How many rows may be in a worker's hands, where nobody says otherwise."""
+
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """What one connection may take.
@@ -19,7 +24,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         connections: How many may be open at once.
     """
 
-    body: int = 32 << 20
+    body: int = BODY
     head: int = 32 << 10
     headers: int = 100
     head_seconds: float = 10.0

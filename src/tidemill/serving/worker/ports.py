@@ -18,7 +18,7 @@ def listen(host: str, port: int) -> socket.socket:
     opened = _opened(host)
     try:
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        # Inherited by every accepted connection: without it small answers wait for the client's ACK.
+        # Inherited by what is accepted: without it small answers wait for the client's ACK.
         opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         opened.bind((host, port))
         opened.listen(_BACKLOG)

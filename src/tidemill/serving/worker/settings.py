@@ -7,6 +7,8 @@ from pathlib import Path
 
 import msgspec
 
+from tidemill.serving.worker.limits import BODY, ROWS
+
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -49,8 +51,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     header_clock: bool = False
     durable: bool = False
     allow_hosts: tuple[str, ...] = ()
-    max_body: int = 32 << 20
-    max_rows: int = 200_000
+    max_body: int = BODY
+    max_rows: int = ROWS
     head_seconds: float = 10.0
     access_log: Path | None = None
     number: int = 0
@@ -76,8 +78,8 @@ def parse(arguments: list[str]) -> Settings:
     add("--clock", choices=("system", "header"), default="system")
     add("--durable", action="store_true", help="answer only when the log record is on disk")
     add("--allow-host", action="append", default=[], help="a name by which clients may call")
-    add("--max-body", type=int, default=32 << 20, help="in bytes")
-    add("--max-rows", type=int, default=200_000, help="in the worker's hands at once")
+    add("--max-body", type=int, default=BODY, help="in bytes")
+    add("--max-rows", type=int, default=ROWS, help="in the worker's hands at once")
     add("--head-seconds", type=float, default=10.0, help="how long a request's head may take")
     add("--number", type=int, default=0, help="its place among the workers of one port")
     add("--restarted", action="store_true", help="it takes the place of one that died")

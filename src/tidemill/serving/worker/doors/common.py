@@ -23,6 +23,7 @@ TIMEOUT = b"tidemill-timeout-ms"
 REQUEST_ID = b"x-request-id"
 _SECONDS = 30.0
 _FORMS = (b"text/plain", b"application/x-www-form-urlencoded", b"multipart/form-data")
+_TOO_LARGE = "Number out of range"
 _SOUGHT = 1 << 20
 """In a body of at most so many bytes, what is no JSON is looked for."""
 
@@ -172,26 +173,33 @@ def decode(decoder: msgspec.json.Decoder[Any], body: bytes) -> Any:
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as error:
-        raise HttpError(400, f"The request does not fit the protocol: {error}.") from error
+        odd = _no_number(body) if str(error).startswith(_TOO_LARGE) else ""
+        said = odd or f"The request does not fit the protocol: {error}."
+        raise HttpError(400, said) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        odd = _not_json(body)
+        odd = _no_number(body) if b"NaN" in body or b"Infinity" in body else ""
         raise HttpError(400, odd or f"The body is no valid JSON: {error}.") from error
     except RecursionError as error:
         raise HttpError(400, "The body is nested too deeply.") from error
 
 
 class _Odd(str):
-    """NaN or Infinity, which Python reads as JSON and the standard does not know."""
+    """NaN and Infinity, which JSON does not know, or a number that 64 bits do not hold."""
 
     __slots__ = ()
 
 
-def _not_json(body: bytes) -> str:
-    """Say where NaN or Infinity stands, or nothing where something else is wrong."""
-    if len(body) > _SOUGHT or not (b"NaN" in body or b"Infinity" in body):
+def _large(text: str) -> float | _Odd:
+    number = float(text)
+    return number if math.isfinite(number) else _Odd(text)
+
+
+def _no_number(body: bytes) -> str:
+    """Say where a number stands that is none, or nothing where something else is wrong."""
+    if len(body) > _SOUGHT:
         return ""
     try:
-        tree = json.loads(body, parse_constant=_Odd)
+        tree = json.loads(body, parse_constant=_Odd, parse_float=_large)
     except (ValueError, RecursionError):
         return ""
     waiting: list[tuple[str, str, Any]] = [("$", "", tree)]
@@ -199,8 +207,9 @@ def _not_json(body: bytes) -> str:
         path, name, found = waiting.pop()
         if isinstance(found, _Odd):
             called = f" ({name!r})" if name else ""
+            why = "JSON does not know" if found.lstrip("-").isalpha() else "64 bits do not hold"
             return (
-                f"{path}{called} is {found}, which JSON does not know. "
+                f"{path}{called} is {found:.40}, which {why}. "
                 "Expected a number, or null where a value is missing."
             )
         if isinstance(found, dict):

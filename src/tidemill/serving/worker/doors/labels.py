@@ -13,6 +13,7 @@ import msgspec
 
 from tidemill.predictions.deliveries import (
     MOST_ROWS,
+    fitting,
     label_row,
     label_rows,
     labels_of_text,
@@ -115,18 +116,19 @@ def _rows(kind: str, body: bytes, version: Version) -> list[LabelRow]:
     Raises:
         HttpError: A label cannot be taken; its row, value and what was expected are named.
     """
+    answers = described(version).prediction
     try:
         if kind == JSON:
             delivery: LabelsIn = decode(_DECODER, body)
             given = enumerate(delivery.labels)
-            return [label_row(i, r.prediction_id, r.key, r.label, r.time) for i, r in given]
+            said = [label_row(i, r.prediction_id, r.key, r.label, r.time) for i, r in given]
+            return fitting(said, answers)
         form = read_body(kind, body)
         columns = {name: listed(values) for name, values in form.content.items()}
         if form.name == "csv":
             columns = {name: [v or None for v in values] for name, values in columns.items()}
             if "label" in columns:
-                answers = described(version).prediction
                 columns["label"] = labels_of_text(columns["label"], answers)
-        return label_rows(columns)
+        return fitting(label_rows(columns), answers)
     except BadLabels as error:
         raise HttpError(400, str(error)) from error

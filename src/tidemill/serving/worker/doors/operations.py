@@ -12,6 +12,7 @@ from concurrent.futures import Executor
 from pathlib import Path
 
 from tidemill.predictions.errors import LogStopped
+from tidemill.predictions.writer import INTERVAL
 from tidemill.serving.worker.exposition import text
 from tidemill.serving.worker.figures import Figures
 from tidemill.serving.worker.http import (
@@ -27,6 +28,7 @@ from tidemill.serving.worker.plane import RETRY, Plane
 PEER = b"tidemill-peer"
 PROMETHEUS = b"text/plain; version=0.0.4; charset=utf-8"
 _PEER_SECONDS = 10.0
+_GROUP_COMMIT = f"group commit, at most {INTERVAL * 1000:.0f} ms at risk"
 
 
 class Operations:
@@ -76,7 +78,7 @@ class Operations:
                 },
                 "problems": troubles,
                 "log": {
-                    "mode": "durable" if self._durable else "group commit, at most 1 s at risk",
+                    "mode": "durable" if self._durable else _GROUP_COMMIT,
                     "dropped": self._log.dropped,
                 },
             },

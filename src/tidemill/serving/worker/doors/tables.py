@@ -229,6 +229,7 @@ def _inputs(content: Any, inputs: Inputs) -> Table:
 def _by_position(names: Any, data: Any, where: str) -> Table:
     if not isinstance(data, list) or not all(isinstance(row, list) for row in data):
         raise InvalidInput(f"The rows of {where} are not lists.", expected="a list of lists")
+    _check_any(data)
     for number, row in enumerate(data):
         if len(row) != len(names):
             raise InvalidInput(
@@ -241,8 +242,14 @@ def _by_position(names: Any, data: Any, where: str) -> Table:
 def _by_name(content: Any, where: str) -> Table:
     if not isinstance(content, list) or not all(isinstance(row, dict) for row in content):
         raise InvalidInput(f"The rows of {where} are not objects.", expected="a list of objects")
+    _check_any(content)
     names = dict.fromkeys(name for row in content for name in row)
     return {name: [row.get(name) for row in content] for name in names}
+
+
+def _check_any(rows: list[Any]) -> None:
+    if not rows:
+        raise InvalidInput("The request holds no rows.", expected="one row or more")
 
 
 def _named(content: Any, _: Inputs) -> Table:
