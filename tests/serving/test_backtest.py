@@ -128,6 +128,14 @@ def test_another_model_is_compared_by_segment(
     assert abs(found.examples[0].difference) == pytest.approx(found.largest_difference)
 
 
+def test_a_whole_number_that_was_sent_as_3_0_is_replayed_as_it_was(
+    recorded: Path, sandboxes: dict[str, Sandbox]
+) -> None:
+    rows = rows_of(recorded, until=TUESDAY).with_columns(pl.col("feature.c").cast(pl.Float64))
+    found = replay(rows, sandboxes["one"])
+    assert (found.rows, found.refused, found.changed) == (400, 0, 0.0)
+
+
 def test_a_pair_of_columns_is_a_segment(recorded: Path, sandboxes: dict[str, Sandbox]) -> None:
     rows = rows_of(recorded, until=TUESDAY).with_columns(
         pl.Series("feature.a", [k % 2 for k in range(400)], dtype=pl.Float64)

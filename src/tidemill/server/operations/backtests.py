@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
 from tidemill.core.clock import SystemClock
+from tidemill.core.errors import nearest
 from tidemill.core.policy import BacktestPolicy
 from tidemill.server.operations.errors import BadArgument
 from tidemill.server.operations.moments import moment_of
@@ -14,6 +16,9 @@ from tidemill.server.operations.records import Job
 from tidemill.server.operations.subject import Subject, changes
 from tidemill.serving.differences import Backtest
 from tidemill.serving.errors import NothingRecorded
+
+if TYPE_CHECKING:
+    import polars as pl
 
 Part = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
@@ -68,6 +73,8 @@ class Backtests(Subject):
                     f"Endpoint {name!r} recorded nothing in that stretch.",
                     hint="Choose another one with --since and --until.",
                 )
+            if segments:
+                _check_segments(columns, rows)
             job.show("replay")
             self._home.shelf.prepare(version.model, version.packed)
             with Sandbox(bundle, clock=SystemClock(), surroundings=surroundings) as sandbox:
@@ -98,3 +105,16 @@ class Backtests(Subject):
         if max_changed is None:
             return limits
         return msgspec.structs.replace(limits, max_changed=max_changed)
+
+
+def _check_segments(segments: Sequence[str], rows: pl.DataFrame) -> None:
+    from tidemill.datasets.segments import values_of
+    from tidemill.predictions.reader import FEATURE
+
+    known = [c.removeprefix(FEATURE) for c in rows.columns if c.startswith(FEATURE)]
+    for segment in segments:
+        if values_of(rows.head(0), segment, prefix=FEATURE) is None:
+            raise BadArgument(
+                f"The segment {segment!r} is no column of what was recorded.",
+                expected=f"{nearest(segment, known)}; or a pair, as 'a & b'",
+            )
