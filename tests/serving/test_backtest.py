@@ -244,3 +244,11 @@ def test_a_sandbox_knows_nothing_of_us(bundles: Path, monkeypatch: pytest.Monkey
         limits = Path(f"/proc/{pid}/limits").read_text()
         assert "Max core file size        0" in limits
     assert not Path(f"/proc/{pid}").exists()
+
+
+def test_what_is_only_rounded_otherwise_is_no_difference(
+    recorded: Path, sandboxes: dict[str, Sandbox]
+) -> None:
+    rows = rows_of(recorded, until=TUESDAY).with_columns(pl.col("score") * (1 + 2e-16))
+    found = replay(rows, sandboxes["one"])
+    assert (found.mean_difference, found.largest_difference, found.examples) == (0.0, 0.0, ())

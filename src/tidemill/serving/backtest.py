@@ -37,6 +37,8 @@ _EXAMPLES = 20
 _NEAR = 0.01
 """Numbers change where they differ by more than this part of the answers' standard deviation."""
 _TINY = 1e-15
+_ROUNDING = 1e-12
+"""What is as near is the same number, computed in another order: batches are summed otherwise."""
 
 
 def backtest(
@@ -239,7 +241,10 @@ def _differences(kept: pl.DataFrame, says: list[Any]) -> Floats:
             return np.ones(len(says))
         return np.asarray(np.abs(after - before).max(axis=1))
     name = "prediction" if kept["score"].null_count() == kept.height else "score"
-    return np.array(says, dtype=np.float64) - np.array(kept[name].to_list(), dtype=np.float64)
+    before = np.array(kept[name].to_list(), dtype=np.float64)
+    found = np.array(says, dtype=np.float64) - before
+    found[np.abs(found) <= _ROUNDING * np.maximum(np.abs(before), 1.0)] = 0.0
+    return found
 
 
 def _losses(signature: Signature, labels: list[Any], said: list[Any]) -> Floats:
