@@ -170,6 +170,15 @@ def test_a_worker_that_needs_more_than_it_may_take_is_said_until_the_limit_is_go
     assert machine.watch.tell().troubles == ()
 
 
+def test_a_model_whose_processes_end_again_and_again_is_said(machine: Machine) -> None:
+    machine.sampler.counts = {"endpoint taxis/restarts": 1.0}
+    (said,) = machine.run(60)
+    assert said.startswith("Processes of the model behind taxis ended, hung or took too much")
+    machine.sampler.counts = {"endpoint taxis/restarts": 0.0}
+    machine.run(60)
+    assert machine.watch.tell().troubles == ()
+
+
 def test_weeks_are_kept_in_constant_space(machine: Machine) -> None:
     machine.sampler.gauges = {"machine/cpu": 0.25}
     small = (rings.Ring(10, 6), rings.Ring(60, 4), rings.Ring(600, 3))

@@ -94,6 +94,8 @@ def test_workers_counts_are_told_by_endpoint_and_no_shadow_is_among_them() -> No
                 3,
             ),
             Sample("tidemill_rows_waiting", (("worker", "1"),), 6),
+            Sample("tidemill_model_restarts_total", (("worker", "0"), *labels("")[:2]), 2),
+            Sample("tidemill_model_restarts_total", (("worker", "1"), *labels("")[:2]), 1),
             Sample("tidemill_log_dropped_total", (), 7),
         ],
         [
@@ -111,6 +113,7 @@ def test_workers_counts_are_told_by_endpoint_and_no_shadow_is_among_them() -> No
         f"{subject}/errors": 2.0,
         f"{subject}/refused": 3.0,
         f"{subject}/turned away": 1.0,
+        f"{subject}/restarts": 3.0,
         f"{subject}/refused for late by range": 3.0,
     }
     assert found.gauges == {"worker 1/waiting": 6.0}

@@ -116,6 +116,8 @@ def _names(sample: Sample) -> Iterable[str]:
         yield f"{subject}/labels"
     elif sample.name == "tidemill_refused_total":
         yield f"{subject}/{'refused' if labels['status'] in _FOR_THEIR_VALUES else 'turned away'}"
+    elif sample.name == "tidemill_model_restarts_total":
+        yield f"{subject}/restarts"
     elif sample.name == "tidemill_violations_total":
         yield f"{subject}/refused for {labels['column']} {labels['rule']}"
 

@@ -17,6 +17,8 @@ _LEAST_REQUESTS = 20
 _ALMOST_FULL = 0.97
 _MB = float(1 << 20)
 _GIB = float(1 << 30)
+_RESTARTS = 2.0
+"""How many processes may end by themselves in the time before a person is told."""
 _OUTGROWN = 2
 """How many workers an hour may be replaced for their memory before a person is told."""
 
@@ -148,6 +150,13 @@ def _endpoint(whole: Stretch, policy: HealthPolicy, subject: str) -> Iterator[tu
             f"{minutes}, because their values break the contract{_columns(whole, subject)}."
         )
         yield told("refused", said, share, policy.max_refused, "quality")
+    if f"{subject}/restarts" in whole.counts:
+        again = whole.counts[f"{subject}/restarts"]
+        said = (
+            f"Processes of the model behind {name} ended, hung or took too much memory, and were "
+            f"replaced {again:.0f} times in {minutes}: logs/workers.log of the home says why."
+        )
+        yield told("restarts", said, again, _RESTARTS)
     for figure, limit, words in (
         ("latency", policy.max_latency, "the answer"),
         ("queue", policy.max_queue, "a place in a batch"),
@@ -218,5 +227,5 @@ def _losses(whole: Stretch) -> Iterator[tuple[Trouble, bool]]:
     if "workers/restarts" in whole.counts:
         again = whole.counts["workers/restarts"]
         said = f"Workers ended and were started again {again:.0f} times."
-        numbers = {"value": again, "limit": 2.0}
-        yield Trouble(about="workers/restarts", message=said, numbers=numbers), again > 2
+        numbers = {"value": again, "limit": _RESTARTS}
+        yield Trouble(about="workers/restarts", message=said, numbers=numbers), again > _RESTARTS

@@ -15,7 +15,7 @@ from concurrent.futures import Executor
 from tidemill.core.clock import Clock
 from tidemill.core.errors import Busy
 from tidemill.models.calls import Call
-from tidemill.models.errors import InvalidInput, TooBusy, TooSlow
+from tidemill.models.errors import ChildEnded, InvalidInput, ModelRaised, TooBusy, TooSlow
 from tidemill.predictions.errors import LogStopped
 from tidemill.predictions.identity import request_number
 from tidemill.predictions.sampling import unlogged
@@ -309,4 +309,13 @@ def _failure(target: RouteTarget, error: Exception) -> Response:
         return error_response(503, str(error), RETRY)
     if isinstance(error, TooSlow):
         return error_response(504, f"Version {target.version} did not answer in time.")
-    return error_response(500, f"Version {target.version} failed: {type(error).__name__}.")
+    why = _FAILURES.get(type(error), type(error).__name__)
+    said = f"Version {target.version} failed: {why}. The log of the workers says more."
+    return error_response(500, said)
+
+
+# What the model said may hold what it was asked: that is for the log, and not for callers.
+_FAILURES: dict[type[Exception], str] = {
+    ModelRaised: "its model raised an error",
+    ChildEnded: "the process of its model ended",
+}
