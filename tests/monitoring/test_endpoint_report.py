@@ -57,6 +57,7 @@ def test_a_report_tells_of_windows_columns_and_findings(street: Street, tmp_path
     assert sum(area.current) == pytest.approx(1)
     drawn = write(report, tmp_path / "report.html").read_text("utf-8")
     assert "columns moved" in drawn
+    assert "<code>rain</code>" in drawn
     for picture in re.findall(r"<svg.*?</svg>", drawn):
         ElementTree.fromstring(picture)
     assert "http" not in drawn

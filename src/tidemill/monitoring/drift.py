@@ -364,6 +364,9 @@ def typical_of_counts(window: BlockCounts) -> str:
         >>> values = pl.Series([1.0, 2.0, 2.0, 3.0])
         >>> typical_of_counts(count(values, pl.Series([0] * 4), Scale(True, (1.0, 2.0, 3.0))))
         '2'
+        >>> values = pl.Series(["a", "b", "b", "x", "y", "z"])
+        >>> typical_of_counts(count(values, pl.Series([0] * 6), Scale(False, ("a", "b"))))
+        'b (33%)'
     """
     counts = window.counts.sum(axis=0)
     present = int(counts[:-1].sum())
@@ -374,8 +377,10 @@ def typical_of_counts(window: BlockCounts) -> str:
         place = int(np.searchsorted(heights, present / 2))
         past = place >= len(window.scale.marks)
         return f"{'over ' if past else ''}{window.scale.marks[-1 if past else place]:.4g}"
-    top = int(np.argmax(counts[:-1]))
-    name = window.scale.marks[top] if top < len(window.scale.marks) else "other"
+    # All others together are no value: they are told only where there is nothing else.
+    named = counts[: len(window.scale.marks)]
+    top = int(np.argmax(named)) if named.any() else len(named)
+    name = window.scale.marks[top] if named.any() else "other"
     return f"{name} ({counts[top] / counts.sum():.0%})"
 
 

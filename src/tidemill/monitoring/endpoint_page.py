@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from importlib.resources import files
@@ -17,6 +18,7 @@ from tidemill.monitoring.column_plots import effects, over_time, overlay
 from tidemill.monitoring.endpoint_report import EndpointReport
 from tidemill.monitoring.records import ColumnDrift, Finding, WindowReport
 
+_NAME = re.compile(r"`([^`]+)`")
 MOST_COLUMNS = 120
 """How many columns are drawn; the page stays below a megabyte."""
 
@@ -75,8 +77,13 @@ def _finding(finding: Finding) -> str:
     return (
         f"<tr><td class='day'>{finding.until:%-d %b %Y}</td>"
         f"<td class='{finding.severity}'>{finding.kind}</td>"
-        f"<td>{escape(finding.message)}{because}</td></tr>"
+        f"<td>{_marked(finding.message)}{because}</td></tr>"
     )
+
+
+def _marked(sentence: str) -> str:
+    """Return a sentence in HTML, with the names in it set apart."""
+    return _NAME.sub(r"<code>\1</code>", escape(sentence))
 
 
 def _quality(report: EndpointReport) -> str:

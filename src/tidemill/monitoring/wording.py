@@ -9,6 +9,7 @@ from tidemill.core.tasks import LOWER_IS_BETTER
 from tidemill.monitoring.records import Cause, ColumnDrift, Explanation, SegmentQuality
 
 MOST_NAMED = 3
+_LEAST_SHARE = 0.05
 _LEAST_TOLD = 0.1
 """The least share of a change that is worth telling."""
 
@@ -37,14 +38,32 @@ def explanation_of(explanation: Explanation, telling: Sequence[Cause]) -> str:
     """
     if explanation.note:
         return "; its cause cannot be judged"
-    # What some columns explain, others may take back: together they explain no more than all do.
-    told = min(sum(c.share for c in telling), explanation.inputs)
+    told = _explained(explanation, telling)
     if told < _LEAST_TOLD:
         return "; no shift of a column explains it"
     said = f"; {min(told, 1.0):.0%} of it is explained by {listed([c.column for c in telling])}"
     if explanation.relation >= _LEAST_TOLD:
         said += f", {min(explanation.relation, 1.0):.0%} by no shift"
     return said
+
+
+def worth_telling(explanation: Explanation) -> tuple[Cause, ...]:
+    """Return the causes that are worth telling: none where together they explain next to nothing.
+
+    Example:
+        >>> causes = (Cause(column="wind", shift=-0.02, share=0.4),)
+        >>> told = Explanation(metric="roc_auc", usual=0.7, realised=0.6, inputs=-0.3, relation=1.3,
+        ...                    effective=400.0, causes=causes)
+        >>> worth_telling(told)
+        ()
+    """
+    telling = tuple(c for c in explanation.causes if c.share > _LEAST_SHARE)[:MOST_NAMED]
+    return telling if _explained(explanation, telling) >= _LEAST_TOLD else ()
+
+
+def _explained(explanation: Explanation, telling: Sequence[Cause]) -> float:
+    # What some columns explain, others may take back: together they explain no more than all do.
+    return min(sum(c.share for c in telling), explanation.inputs)
 
 
 def hardest_of(segment: SegmentQuality | None, metric: str) -> str:

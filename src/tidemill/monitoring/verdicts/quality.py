@@ -18,7 +18,7 @@ from tidemill.monitoring.onset import onset
 from tidemill.monitoring.performance import losses_of
 from tidemill.monitoring.records import Attribution, Explanation, Finding, SegmentQuality
 from tidemill.monitoring.verdicts.evidence import Evidence
-from tidemill.monitoring.wording import MOST_NAMED, day, explanation_of, hardest_of, went
+from tidemill.monitoring.wording import day, explanation_of, hardest_of, went, worth_telling
 
 Floats = NDArray[np.float64]
 
@@ -53,7 +53,7 @@ def performance(
     )
     began = _onset(evidence)
     when = f"in {evidence.stretch}" if began is None else f"since {day(from_micros(began))}"
-    telling = tuple(c for c in explanation.causes if c.share > 0.05)[:MOST_NAMED]
+    telling = worth_telling(explanation)
     return evidence.finding(
         "performance",
         "critical",
