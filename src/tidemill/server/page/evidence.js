@@ -1,11 +1,10 @@
 // Draws how the evidence of a rollout grew: intervals that hold at every look, and rates.
 "use strict";
 
-const WIDE = 1000;
 const NARROW = 360;
 
 // A scale that leaves room for the words at the left and below.
-function frame(times, values, height, width = WIDE) {
+function frame(times, values, height, width) {
   const [low, high] = [Math.min(...values), Math.max(...values)];
   const [first, last] = [Math.min(...times), Math.max(...times)];
   return {
@@ -36,16 +35,16 @@ function axes(picture, scale, format, height, looks) {
 function sequence(looks, tolerance) {
   const sure = looks.filter((look) => typeof look.numbers.low === "number");
   if (!sure.length) return element("p", { className: "empty", textContent: "Labels say nothing yet: the interval of the loss is drawn once 30 requests of each version are labelled." });
-  const height = 220;
+  const height = 220, wide = roomIn("content", 66);
   const times = sure.map((look) => Date.parse(look.time));
   const limits = [0, ...(typeof tolerance === "number" ? [tolerance] : [])];
-  const scale = frame(times, [...sure.flatMap((look) => [look.numbers.low, look.numbers.high]), ...limits], height);
-  const picture = drawn("svg", { viewBox: `0 0 ${WIDE} ${height}`, role: "img", "aria-label": "the interval of the difference of losses over time" });
+  const scale = frame(times, [...sure.flatMap((look) => [look.numbers.low, look.numbers.high]), ...limits], height, wide);
+  const picture = drawn("svg", { viewBox: `0 0 ${wide} ${height}`, role: "img", "aria-label": "the interval of the difference of losses over time" });
   const upper = sure.map((look) => [Date.parse(look.time), look.numbers.high]);
   const lower = sure.map((look) => [Date.parse(look.time), look.numbers.low]).reverse();
   const middle = sure.map((look) => [Date.parse(look.time), look.numbers.loss_difference]);
-  picture.append(drawn("line", { class: "zero", x1: 52, x2: WIDE - 14, y1: scale.y(0), y2: scale.y(0) }));
-  if (limits.length > 1) picture.append(drawn("line", { class: "limit", x1: 52, x2: WIDE - 14, y1: scale.y(tolerance), y2: scale.y(tolerance) }));
+  picture.append(drawn("line", { class: "zero", x1: 52, x2: wide - 14, y1: scale.y(0), y2: scale.y(0) }));
+  if (limits.length > 1) picture.append(drawn("line", { class: "limit", x1: 52, x2: wide - 14, y1: scale.y(tolerance), y2: scale.y(tolerance) }));
   if (sure.length > 1) picture.append(drawn("path", { class: "band", d: `${line(upper, scale.x, scale.y)}${line(lower, scale.x, scale.y).replace("M", "L")}Z` }));
   else picture.append(drawn("path", { class: "candidate", d: `M${scale.x(times[0])} ${scale.y(sure[0].numbers.low)}V${scale.y(sure[0].numbers.high)}` }));
   picture.append(drawn("path", { class: "candidate", d: line(middle, scale.x, scale.y) }));

@@ -23,6 +23,11 @@ function element(name, options = {}, ...children) {
   return made;
 }
 
+// The width in which a picture is drawn one to one: stretched, its words could not be read.
+function roomIn(id, less) {
+  return Math.max((place(id).clientWidth || 1000) - less, 280);
+}
+
 function drawn(name, attributes, text) {
   const made = document.createElementNS(SVG, name);
   for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);

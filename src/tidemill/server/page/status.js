@@ -26,7 +26,8 @@ function traffic(deployment) {
 function chart(windows, metric) {
   const points = windows.filter((w) => typeof w.realised[metric] === "number");
   if (points.length < 2) return element("p", { className: "empty", textContent: "A chart comes with the second window." });
-  const figure = drawn("svg", { class: "chart", viewBox: "0 0 1000 190", preserveAspectRatio: "none", role: "img" });
+  const width = roomIn("endpoints", 46), right = width - 14;
+  const figure = drawn("svg", { class: "chart", viewBox: `0 0 ${width} 190`, role: "img" });
   const values = [];
   for (const w of points) {
     values.push(w.realised[metric], ...(w.intervals[metric] || []));
@@ -34,12 +35,12 @@ function chart(windows, metric) {
   }
   const low = Math.min(...values), high = Math.max(...values);
   const first = Date.parse(points[0].since), span = Date.parse(points.at(-1).since) - first || 1;
-  const x = (w) => 46 + ((Date.parse(w.since) - first) / span) * 940;
+  const x = (w) => 46 + ((Date.parse(w.since) - first) / span) * (right - 46);
   const y = (v) => 164 - ((v - low) / (high - low || 1)) * 150;
   const path = (list, value) => list.map((w, i) => `${i ? "L" : "M"}${x(w).toFixed(1)} ${y(value(w)).toFixed(1)}`).join("");
   for (let i = 0; i <= 3; i++) {
     const v = low + ((high - low) * i) / 3;
-    figure.append(drawn("line", { class: "grid", x1: 46, x2: 986, y1: y(v), y2: y(v) }));
+    figure.append(drawn("line", { class: "grid", x1: 46, x2: right, y1: y(v), y2: y(v) }));
     figure.append(drawn("text", { x: 2, y: y(v) + 4 }, v.toFixed(2)));
   }
   const sure = points.filter((w) => w.intervals[metric]);
@@ -57,7 +58,7 @@ function chart(windows, metric) {
   if (guessed.length > 1) figure.append(drawn("path", { class: "estimated", d: path(guessed, (w) => w.estimated[metric]) }));
   figure.append(drawn("path", { class: "realised", d: path(points, (w) => w.realised[metric]) }));
   figure.append(drawn("text", { x: 46, y: 186 }, day(points[0].since)));
-  figure.append(drawn("text", { x: 986, y: 186, "text-anchor": "end" }, day(points.at(-1).until)));
+  figure.append(drawn("text", { x: right, y: 186, "text-anchor": "end" }, day(points.at(-1).until)));
   return figure;
 }
 
