@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import polars as pl
 import pytest
 
@@ -188,3 +189,38 @@ def test_the_report_is_one_small_page_without_outside_assets(tmp_path: Path) -> 
     assert "src=" not in text
     again = compare(REFERENCE, CURRENT).write(tmp_path / "report.json")
     assert {c["column"] for c in json.loads(again.read_text())["columns"]} >= {"bmi", "grp"}
+
+
+@pytest.mark.parametrize("rows", [(2000, 2000), (300, 5000)])
+def test_a_column_of_many_categories_moves_no_oftener_than_is_stated(rows: tuple[int, int]) -> None:
+    moved = 0
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        both = [{"k": rng.integers(0, 1000, many).astype(str)} for many in rows]
+        moved += bool(compare(*both).moved)
+    assert moved <= 4
+    less = {"k": rng.integers(0, 20, rows[1]).astype(str)}
+    assert compare(both[0], less).moved == ("k",)
+
+
+def test_a_comparison_is_read_in_a_terminal() -> None:
+    usual = {"temp": [1.0, 2.0] * 50, "sky": ["blue"] * 100, "gone": [1] * 100}
+    now = {"temp": [11.0, 12.0] * 50, "sky": ["blue"] * 100, "new": [1] * 100}
+    lines = repr(compare(usual, now)).splitlines()
+    assert lines[0] == "1 of 2 columns moved (*): 100 rows of reference, 100 rows now."
+    assert [line[:6] for line in lines[1:4]] == ["  colu", "* temp", "  sky "]
+    assert lines[4:] == ["new: new", "gone: gone"]
+
+
+def test_texts_among_numbers_are_texts() -> None:
+    usual = pd.DataFrame({"code": [1, "a", None, 2.5] * 50})
+    now = pd.DataFrame({"code": [1, "b", None, 2.5] * 50})
+    (column,) = compare(usual, now).columns
+    assert (column.kind, column.moved, column.missing) == ("categorical", True, 0.25)
+
+
+def test_curves_are_lines_and_moments_are_days() -> None:
+    days = pl.date_range(pl.date(2013, 1, 1), pl.date(2013, 3, 1), eager=True)
+    drawn = compare({"day": days}, {"day": days}).to_html()
+    assert ">2013-01-01 00:00</text>" in drawn
+    assert ".tm path.was,.tm path.now{fill:none" in drawn

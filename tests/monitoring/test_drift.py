@@ -205,3 +205,31 @@ def test_a_column_that_is_back_in_its_place_does_not_alarm_for_the_past() -> Non
     blocks = (week["block"] // 7).rename("block")
     columns, _ = known.compare(week, blocks, q=Q, least_effect=0.3, earlier=_longer(known, before))
     assert not any(c.drifted for c in columns)
+
+
+@pytest.mark.parametrize("days", [10, 30])
+def test_a_column_of_a_thousand_categories_does_not_alarm_for_what_was_frequent_by_chance(
+    days: int,
+) -> None:
+    alarms, effects = 0, []
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        rows = {"k": rng.integers(0, 1000, (days + 6) * ROWS).astype(str)}
+        stream = pl.DataFrame(rows | {"block": np.repeat(np.arange(days + 6), ROWS)})
+        known = stream.filter(pl.col("block") < days)
+        for first in (days, days + 3):
+            window = stream.filter(pl.col("block").is_between(first, first + 2))
+            columns, _ = _compare(known, window, q=0.01)
+            alarms += columns[0].drifted
+            effects.append(columns[0].effect)
+    assert alarms <= 2
+    assert np.mean(effects) < 0.03
+
+
+def test_a_thousand_categories_that_give_way_to_others_are_found() -> None:
+    rng = np.random.default_rng(0)
+    usual = {"k": (rng.random(30 * ROWS) ** 3 * 1000).astype(int).astype(str)}
+    now = {"k": rng.integers(0, 1000, 7 * ROWS).astype(str)}
+    reference = pl.DataFrame(usual | {"block": np.repeat(np.arange(30), ROWS)})
+    window = pl.DataFrame(now | {"block": np.repeat(np.arange(7), ROWS)})
+    assert _compare(reference, window)[0][0].drifted

@@ -25,6 +25,7 @@ class ColumnComparison(msgspec.Struct, frozen=True, kw_only=True):
         curve_reference: Quantiles at the marks, or shares.
         curve: The same now.
         unseen: The share of values now that the reference does not know; categories only.
+        moments: Whether the quantiles are moments, in microseconds since 1970.
         error: By how much the shares behind the figures can be off, where they were read from
             sketches; 0 where every value was.
     """
@@ -43,6 +44,7 @@ class ColumnComparison(msgspec.Struct, frozen=True, kw_only=True):
     curve_reference: tuple[float, ...]
     curve: tuple[float, ...]
     unseen: float = 0.0
+    moments: bool = False
     error: float = 0.0
 
 

@@ -40,6 +40,11 @@ class Comparison(ComparedTables, frozen=True, kw_only=True):
         target.write_text(content, "utf-8")
         return target
 
+    def __repr__(self) -> str:
+        from tidemill.monitoring.comparison_text import text
+
+        return text(self)
+
     def _repr_html_(self) -> str:
         from tidemill.monitoring.comparison_page import body
 

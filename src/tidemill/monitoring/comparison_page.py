@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
+from tidemill.core.clock import from_micros
+
 if TYPE_CHECKING:
     from tidemill.monitoring.compared import ColumnComparison, ComparedTables
 
@@ -19,7 +21,7 @@ _STYLE = """
 .tm .calm td:first-child{border-left:4px solid #cbd5e1}
 .tm .figures{color:#52606d;font-size:12px}.tm svg{display:block}
 .tm .was{fill:#94a3b8;stroke:#94a3b8}
-.tm .now{fill:#0f766e;stroke:#0f766e}.tm path{fill:none;stroke-width:2}
+.tm .now{fill:#0f766e;stroke:#0f766e}.tm path.was,.tm path.now{fill:none;stroke-width:2}
 """
 
 
@@ -82,9 +84,14 @@ def _quantiles(column: ColumnComparison) -> str:
     )
     return (
         f"<svg viewBox='0 0 {_WIDTH} {_HEIGHT + 16}' width='{_WIDTH}' role='img'>{paths}"
-        f"<text x='0' y='{_HEIGHT + 14}' font-size='11'>{low:.4g}</text><text x='{_WIDTH}' "
-        f"y='{_HEIGHT + 14}' font-size='11' text-anchor='end'>{high:.4g}</text></svg>"
+        f"<text x='0' y='{_HEIGHT + 14}' font-size='11'>{_end(low, column)}</text>"
+        f"<text x='{_WIDTH}' y='{_HEIGHT + 14}' font-size='11' text-anchor='end'>"
+        f"{_end(high, column)}</text></svg>"
     )
+
+
+def _end(value: float, column: ColumnComparison) -> str:
+    return f"{from_micros(int(value)):%Y-%m-%d %H:%M}" if column.moments else f"{value:.4g}"
 
 
 def _points(curve: Sequence[float], low: float, wide: float) -> str:

@@ -24,6 +24,7 @@ from tidemill.monitoring.blocks import (
     count,
     scale_of,
 )
+from tidemill.monitoring.chosen import lasting_share
 from tidemill.monitoring.records import ColumnDrift, JointDrift
 
 SPLITS = 300
@@ -51,7 +52,9 @@ class Calibration(msgspec.Struct, frozen=True):
     spread: float
 
 
-def calibrate(reference: BlockCounts, length: int, seed: int = 0) -> Calibration:
+def calibrate(
+    reference: BlockCounts, length: int, seed: int = 0, *, lasting: float = 1.0
+) -> Calibration:
     """Learn from the reference what chance gives for windows of `length` blocks.
 
     Reference: the statistic is a studentised maximum; its null is the permutation distribution over
@@ -62,6 +65,7 @@ def calibrate(reference: BlockCounts, length: int, seed: int = 0) -> Calibration
         reference: The reference by blocks.
         length: The window's blocks.
         seed: Of the resampling.
+        lasting: Which part of the named categories' share is left where they were not chosen.
     """
     levels, rows = reference.levels(), reference.rows
     many = len(rows)
@@ -76,13 +80,20 @@ def calibrate(reference: BlockCounts, length: int, seed: int = 0) -> Calibration
     spread = max(float(null.std(ddof=1)) * math.sqrt(6) / math.pi, 1e-6)
     mean, scale = _share_and_scale(levels, rows, np.ones((1, many)), floor)
     return Calibration(
-        mean=mean[0],
+        mean=mean[0] if reference.scale.numeric else _unchosen(mean[0], lasting),
         scale=scale[0],
         rows=typical,
         blocks=many,
         location=float(null.mean()) - _EULER * spread,
         spread=spread,
     )
+
+
+def _unchosen(shares: Floats, lasting: float) -> Floats:
+    """Return the shares of categories, the others and what is missing, without luck."""
+    named = shares[:-2] * lasting
+    lucky = shares[:-2].sum() - named.sum()
+    return np.array([*named, shares[-2] + lucky, shares[-1]])
 
 
 def distance(calibration: Calibration, window: BlockCounts) -> tuple[float, float]:
@@ -183,6 +194,7 @@ class DriftReference:
         self.blocks = blocks.n_unique()
         self.unreadable: list[str] = []
         self._counts: dict[str, BlockCounts] = {}
+        self._lasting: dict[str, float] = {}
         index = BlockIndex.of(blocks)
         for column in columns:
             if column not in rows.columns:
@@ -192,6 +204,7 @@ class DriftReference:
                 self.unreadable.append(column)
             else:
                 self._counts[column] = count(rows[column], index, scale)
+                self._lasting[column] = lasting_share(rows[column], index, scale)
         self._texts = {c: typical(rows[c]) for c in self._counts}
         self._calibrations: dict[tuple[str, int], Calibration] = {}
         self._seed = seed
@@ -328,7 +341,8 @@ class DriftReference:
     def _calibration(self, column: str, length: int) -> Calibration:
         key = (column, length)
         if key not in self._calibrations:
-            self._calibrations[key] = calibrate(self._counts[column], length, self._seed)
+            counts, lasting = self._counts[column], self._lasting[column]
+            self._calibrations[key] = calibrate(counts, length, self._seed, lasting=lasting)
         return self._calibrations[key]
 
 

@@ -17,6 +17,7 @@ from tidemill.monitoring.steps import Steps, distance_moved, widest_gap
 MOST_BARS = 12
 CURVE = tuple(np.linspace(0, 1, 51).tolist())
 _EXACT_ROWS = 1000
+_LEAST_EXPECTED = 5.0
 _TENTHS = np.linspace(0, 1, 11)
 
 
@@ -165,6 +166,7 @@ def _numbers(name: str, usual: Numbers, now: Numbers) -> ColumnComparison:
         marks=CURVE,
         curve_reference=tuple(usual.quantiles(np.array(CURVE)).tolist()),
         curve=tuple(now.quantiles(np.array(CURVE)).tolist()),
+        moments=usual.form == "moment" == now.form,
         error=usual.error + now.error,
     )
 
@@ -202,7 +204,8 @@ def _names(name: str, usual: Names, now: Names) -> ColumnComparison:
     marks = sorted(usual.names[:MOST_CATEGORIES])
     counts = usual.counts_of(marks), now.counts_of(marks)
     shares = counts[0] / usual.rows, counts[1] / now.rows
-    _, p_value = distances.chi_square(*counts)
+    both = _frequent(usual, now)
+    _, p_value = distances.chi_square(usual.counts_of(both), now.counts_of(both))
     shown = [*marks, "other", "missing"]
     order = np.argsort(-(shares[0] + shares[1]), kind="stable")[:MOST_BARS]
     known = set(usual.names)
@@ -233,6 +236,23 @@ def _names(name: str, usual: Names, now: Names) -> ColumnComparison:
         unseen=max(unseen, 0.0),
         error=usual.error + now.error,
     )
+
+
+def _frequent(usual: Names, now: Names) -> list[str]:
+    """Return the categories that are tested one by one.
+
+    They are the most frequent of both tables together: those of one were so by chance to a part,
+    and are rarer in whatever it is compared with. Of each, so many are to be expected in both that
+    the test holds what it promises (Cochran, Some methods for strengthening the common chi-square
+    tests, Biometrics 10, 1954).
+    """
+    smaller = min(usual.rows, now.rows) / (usual.rows + now.rows)
+    totals: dict[str, int] = {}
+    for sketch in (usual, now):
+        for name, many in zip(sketch.names, sketch.counts.tolist(), strict=True):
+            totals[name] = totals.get(name, 0) + int(many)
+    ranked = sorted(totals, key=lambda name: (-totals[name], name))[:MOST_CATEGORIES]
+    return sorted(name for name in ranked if totals[name] * smaller >= _LEAST_EXPECTED)
 
 
 def typical(sketch: Sketch) -> str:

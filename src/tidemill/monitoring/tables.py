@@ -139,10 +139,12 @@ def table(source: Any) -> pl.DataFrame:
             return source
         if isinstance(source, Mapping):
             return pl.DataFrame(dict(source), strict=False)
+        if kind == "DataFrame" and _is_pandas(source):
+            source = _of_one_type(source)
         if kind != "Series" and hasattr(source, "__arrow_c_stream__"):
             read = pl.DataFrame(source)
             return read.select(c for c in read.columns if not c.startswith("__index_level_"))
-        if kind == "DataFrame" and type(source).__module__.partition(".")[0] == "pandas":
+        if kind == "DataFrame" and _is_pandas(source):
             return pl.from_pandas(source)
         if kind == "DuckDBPyRelation":
             return pl.DataFrame(source.pl())
@@ -157,6 +159,21 @@ def table(source: Any) -> pl.DataFrame:
         f"A {kind} cannot be read as a table.",
         expected="a Polars, pandas or Arrow table, a DuckDB relation, a mapping, or a file",
     )
+
+
+def _is_pandas(source: Any) -> bool:
+    return type(source).__module__.partition(".")[0] == "pandas"
+
+
+def _of_one_type(frame: Any) -> Any:
+    """Return a table of pandas with texts for the values of columns that hold texts and others."""
+    mixed = {}
+    for name in frame.columns if frame.columns.is_unique else ():
+        if frame[name].dtype == object:
+            kinds = {type(v) for v in frame[name].dropna()}
+            if str in kinds and len(kinds) > 1:
+                mixed[name] = frame[name].map(str, na_action="ignore")
+    return frame.assign(**mixed) if mixed else frame
 
 
 def in_threads(work: Any, columns: Sequence[str]) -> list[Any]:
