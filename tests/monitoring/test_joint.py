@@ -117,3 +117,18 @@ def test_whatever_a_window_holds_gives_a_figure_or_nothing() -> None:
         assert watched.compare(usual.clear(), _days(7).clear()) is None
         assert watched.compare(usual, _days(DAYS)) is None
     assert Reconstruction(usual, _days(DAYS), ["x0"]).compare(windows[0], _days(7)) is None
+
+
+@pytest.mark.parametrize("kind", [Reconstruction, DomainClassifier])
+def test_many_categories_do_not_alarm_for_what_was_frequent_by_chance(kind: Any) -> None:
+    alarms = 0
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        both = []
+        for days in (DAYS, 7):
+            rows = _related(rng, days)
+            both.append(rows.with_columns(k=rng.integers(0, 1000, rows.height).astype(str)))
+        watched = kind(both[0], _days(DAYS), both[0].columns)
+        found = watched.compare(both[1], _days(7))
+        alarms += found is not None and found.p_value < 0.01
+    assert alarms <= 1

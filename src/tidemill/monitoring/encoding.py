@@ -89,6 +89,25 @@ class Encoder:
         """Return the matrix with categories as numbers in the order of how frequent they are."""
         return self._matrix(rows, shares=False)
 
+    def codes_without(self, rows: pl.DataFrame, matrix: Floats) -> Recoding:
+        """Return what gives rows the codes that they had, had some not been seen.
+
+        Args:
+            rows: The reference's.
+            matrix: Their `values`.
+        """
+        widths = [
+            len(self._projections[name]) if name in self._projections else 1
+            for name in self.columns
+        ]
+        places = np.cumsum([0, *widths])[:-1]
+        levels = [
+            (int(place), _levels(rows[name]))
+            for name, place in zip(self.columns, places, strict=True)
+            if name in self._categories
+        ]
+        return Recoding(matrix, levels)
+
     def _matrix(self, rows: pl.DataFrame, *, shares: bool) -> Floats:
         parts: list[Floats] = []
         for name in self.columns:
@@ -133,6 +152,45 @@ class Encoder:
         said = values.cast(pl.String).fill_null("").to_list()
         hashed = HashingVectorizer(n_features=WORDS).transform(said)
         return np.asarray(hashed @ _scatter(), dtype=np.float64)
+
+
+class Recoding:
+    """Codes of categories that were learned from a part of the reference.
+
+    Which categories are frequent is luck to a part, and rows from which that was learned have more
+    of it than others. Whoever asks what chance gives has to learn the codes without the rows that
+    stand for new ones.
+
+    Args:
+        matrix: The reference's values, with codes that were learned from all of it.
+        levels: By column of the matrix, which category each row has, in their order as text; -1
+            where it has none.
+    """
+
+    def __init__(self, matrix: Floats, levels: Sequence[tuple[int, NDArray[np.int64]]]) -> None:
+        self._whole = matrix
+        self._levels = levels
+
+    def without(self, left_out: NDArray[np.bool_]) -> Floats:
+        """Return the matrix with codes that were learned from the other rows."""
+        if not self._levels:
+            return self._whole
+        matrix = self._whole.copy()
+        for place, levels in self._levels:
+            present = levels >= 0
+            many = int(levels.max(initial=-1)) + 1
+            counts = np.bincount(levels[present & ~left_out], minlength=many)
+            codes = np.empty(many)
+            codes[np.argsort(-counts, kind="stable")] = np.arange(many)
+            unknown = min(int((counts > 0).sum()), MOST_CATEGORIES)
+            codes[(counts == 0) | (codes >= unknown)] = unknown
+            matrix[present, place] = codes[levels[present]]
+        return matrix
+
+
+def _levels(values: pl.Series) -> NDArray[np.int64]:
+    ranks = values.cast(pl.String).rank("dense").fill_null(0).to_numpy()
+    return np.asarray(ranks, dtype=np.int64) - 1
 
 
 def _stacked(values: pl.Series) -> Floats:

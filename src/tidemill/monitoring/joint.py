@@ -62,7 +62,7 @@ class Reconstruction:
         index = BlockIndex.of(blocks)
         # Directions fit the rows that they were learned from better than any others: the errors
         # that a window's are compared with are those of blocks that were left out.
-        self._parts, each = _left_out(matrix, index.rows)
+        self._parts, each = _left_out(rows, self.columns, index.rows)
         many = np.bincount(index.rows, minlength=len(index.blocks))
         self._blocks = np.bincount(index.rows, weights=each) / many
         self._rows = float(np.median(many)) if len(many) else 0.0
@@ -81,8 +81,7 @@ class Reconstruction:
             return None
         if len(self._blocks) < max(LEAST_BLOCKS, length + 2):
             return None
-        matrix = self._encoder.shares(rows)
-        now = float(np.mean([part.errors(matrix).mean() for part in self._parts]))
+        now = float(np.mean([part.errors(rows).mean() for part in self._parts]))
         spread = float(self._blocks.std(ddof=1)) ** 2
         # A window with fewer rows a block than the reference has more noise in each.
         fewer = max(0.0, length / rows.height - 1 / self._rows) * self._noise
@@ -119,15 +118,29 @@ class _Directions:
         return np.asarray(np.linalg.norm(scaled - scaled @ self._axes.T @ self._axes, axis=1))
 
 
-def _left_out(matrix: Floats, blocks: NDArray[np.int64]) -> tuple[list[_Directions], Floats]:
-    """Return directions learned without a fifth of the blocks each, and the errors on it."""
-    errors = np.zeros(len(matrix))
+class _Part:
+    """What a part of the reference told: how frequent categories are, and the directions."""
+
+    def __init__(self, rows: pl.DataFrame, columns: Sequence[str]) -> None:
+        self._encoder = Encoder(rows, columns, vectors=False)
+        self._directions = _Directions(self._encoder.shares(rows))
+
+    def errors(self, rows: pl.DataFrame) -> Floats:
+        """Return each row's distance from what the directions make of it."""
+        return self._directions.errors(self._encoder.shares(rows))
+
+
+def _left_out(
+    rows: pl.DataFrame, columns: Sequence[str], blocks: NDArray[np.int64]
+) -> tuple[list[_Part], Floats]:
+    """Return parts that know all but a fifth of the blocks each, and the errors on that fifth."""
+    errors = np.zeros(rows.height)
     parts = []
     for fold in range(FOLDS):
         held = blocks % FOLDS == fold
         if held.any() and not held.all():
-            parts.append(_Directions(matrix[~held]))
-            errors[held] = parts[-1].errors(matrix[held])
+            parts.append(_Part(rows.filter(~held), columns))
+            errors[held] = parts[-1].errors(rows.filter(held))
     return parts, errors
 
 
@@ -164,6 +177,7 @@ class DomainClassifier:
         self._encoder = Encoder(rows, columns, vectors=True)
         self.columns = self._encoder.columns
         self._matrix = self._encoder.values(rows)
+        self._recoding = self._encoder.codes_without(rows, self._matrix)
         self._index = BlockIndex.of(blocks)
         self._seed = seed
         self._nulls: dict[int, tuple[float, float]] = {}
@@ -206,8 +220,8 @@ class DomainClassifier:
     def _drawn(self, length: int, rng: np.random.Generator) -> float | None:
         chosen = rng.permutation(len(self._index.blocks))[:length]
         inside = np.isin(self._index.rows, chosen)
-        rows = self._index.rows
-        return _area(self._matrix[~inside], rows[~inside], self._matrix[inside], rows[inside], rng)
+        rows, matrix = self._index.rows, self._recoding.without(inside)
+        return _area(matrix[~inside], rows[~inside], matrix[inside], rows[inside], rng)
 
 
 def _area(
