@@ -11,6 +11,8 @@ from tidemill.datasets.records import ColumnProfile
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 TOP = 10
+COUNTED = 100_000
+"""In so many rows at the most, distinct values are counted; in more, that is estimated."""
 
 
 def profile(frame: pl.LazyFrame, *, name: str = "The table") -> tuple[ColumnProfile, ...]:
@@ -45,6 +47,7 @@ def _queries(i: int, column: str, dtype: pl.DataType) -> list[pl.Expr]:
     if isinstance(dtype, pl.List | pl.Struct | pl.Array | pl.Object | pl.Binary):
         return queries
     queries.append(value.approx_n_unique().alias(f"{i}.distinct"))
+    queries.append(value.head(COUNTED).drop_nulls().n_unique().alias(f"{i}.counted"))
     if dtype.is_numeric():
         number = value.cast(pl.Float64)
         queries += [
@@ -77,10 +80,19 @@ def _profile(i: int, column: str, dtype: pl.DataType, answer: dict[str, Any]) ->
         name=column,
         type=str(dtype),
         missing=answer[f"{i}.missing"] / rows,
-        # The count is an estimate, which can exceed what there is.
-        distinct=min(answer.get(f"{i}.distinct") or 0, answer["rows"]),
+        distinct=_distinct(i, answer),
         mean=answer.get(f"{i}.mean"),
         std=answer.get(f"{i}.std"),
         quantiles=quantiles,
         top=tuple((str(entry[column]), entry["count"] / rows) for entry in top),
     )
+
+
+def _distinct(i: int, answer: dict[str, Any]) -> int:
+    """Return how many values there are, missing ones apart."""
+    if answer["rows"] <= COUNTED:
+        return answer.get(f"{i}.counted") or 0
+    # The estimate counts what is missing as a value, and can exceed what there is.
+    present = answer["rows"] - answer[f"{i}.missing"]
+    found = (answer.get(f"{i}.distinct") or 0) - bool(answer[f"{i}.missing"])
+    return int(min(max(found, 0), present))

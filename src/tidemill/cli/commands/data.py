@@ -137,7 +137,10 @@ def _profile(context: Context, given: argparse.Namespace) -> int:
             found = session.ask("dataset_profile", ref=given.what)
     if not context.output.data(found):
         rows = [
-            (p.name, p.type, f"{p.missing:.1%}", p.distinct, p.mean, p.std, p.quantiles or p.top)
+            (
+                *(p.name, p.type, f"{p.missing:.1%}", p.distinct, p.mean, p.std),
+                p.quantiles or ", ".join(f"{value} {share:.1%}" for value, share in p.top),
+            )
             for p in found
         ]
         names = ("column", "type", "missing", "distinct", "mean", "std", "quantiles or top")
