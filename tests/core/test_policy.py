@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tidemill.core.policy import ModelPolicy, MonitorPolicy, ServingPolicy
 from tidemill.core.policy.errors import BadPolicy
 from tidemill.core.policy.lines import locate
 from tidemill.core.policy.reader import read_policy
@@ -310,3 +311,14 @@ def test_limits_of_health_are_read_and_their_mistakes_named() -> None:
     ):
         with pytest.raises(BadPolicy, match=said):
             read_policy(f"[health]\n{text}\n".encode())
+
+
+def test_what_is_redacted_is_not_watched() -> None:
+    model = ModelPolicy(
+        train="pipeline:fit",
+        dataset="rides",
+        monitor=MonitorPolicy(ignore=("weekday",)),
+        serving=ServingPolicy(redact=("name", "zip: truncate 3")),
+    )
+    assert model.watching.ignore == ("weekday", "name", "zip")
+    assert model.watching.window == model.monitor.window

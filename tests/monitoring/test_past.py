@@ -324,3 +324,19 @@ def test_labels_of_long_ago_reach_blocks_that_were_joined(
     after = street.tell(0, 44)
     assert after.predictions == before.predictions == 44 * 40
     assert after.labelled == before.labelled + 160
+
+
+def test_what_the_log_leaves_out_is_not_watched_and_raises_no_alarm(street: Street) -> None:
+    street.policy = MonitorPolicy(window=2 * 86_400.0, ignore=("rain",))
+    rows = rides(np.random.default_rng(0), 8, rows=40, start=LIVE, rain=1.5)
+    ids = street.box.answer(rows.drop("rain"))
+    street.box.label(ids, rows["truth"].to_list(), LIVE + 8 * DAY)
+    street.judge(LIVE + 9 * DAY)
+    reports = street.monitor.windows("taxis")
+    assert len(reports) == 4
+    for report in reports:
+        assert "rain" not in [c.column for c in report.columns]
+        assert any("`rain`: not watched" in note for note in report.notes)
+    kinds = {f.kind for f in street.monitor.findings("taxis")}
+    assert not {"drift", "skew", "quality"} & kinds
+    assert {c.column for c in street.tell(0, 8).columns} == {"hour", "area", "time"}

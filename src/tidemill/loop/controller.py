@@ -198,7 +198,7 @@ class Controller:
                 endpoint,
                 model=model,
                 version=live.version,
-                policy=policy.monitor,
+                policy=policy.watching,
                 metrics=policy.metrics,
             )
 

@@ -60,7 +60,7 @@ class Judge(Basis, frozen=True, kw_only=True):
         qualities = [] if live is None else [Quality.realised(live.signature, p) for p in parts]
         classes, averages, average_spans = detailed(qualities, live)
         estimated, bands = ({}, {}) if live is None else live.estimate(mine, self.names)
-        broken = () if live is None else breaches(live.signature.features, features_of(answered))
+        broken = () if live is None else breaches(live.features, features_of(answered))
         newest: int | None = answered["arrived"].max()  # type: ignore[assignment]
         report = WindowReport(
             endpoint=self.endpoint,
@@ -115,7 +115,7 @@ class Judge(Basis, frozen=True, kw_only=True):
         columns, note = self.live.drift.compare(
             features_of(rows), rows["block"], earlier=self.earlier, q=q, least_effect=least
         )
-        notes += [note] if note else []
+        notes += [n for n in (note, self.live.unwatched) if n]
         if mine.height < LEAST_ROWS:
             return columns, None
         said, note = self.live.answers.compare(

@@ -56,13 +56,15 @@ class Live:
     Args:
         reference: Of the version.
         block: The length of a block of time, in seconds.
+        ignored: Features that are not watched.
     """
 
-    def __init__(self, reference: Reference, block: float) -> None:
+    def __init__(self, reference: Reference, block: float, ignored: Sequence[str] = ()) -> None:
         self.signature = reference.signature
+        self.features = tuple(c for c in self.signature.features if c.name not in ignored)
         self.metrics = {k: v for k, v in reference.metrics.items() if np.isfinite(v)}
-        rows = _shaped(reference, block)
-        names = [c.name for c in self.signature.features]
+        names = [c.name for c in self.features]
+        rows = _shaped(reference, block, names)
         features = features_of(rows)
         self._rows, self._names = rows, names
         self._vectors = [n for n in names if n in features.columns and is_vector(features[n])]
@@ -79,6 +81,15 @@ class Live:
         self._segments: dict[str, list[str]] = {}
         self._bundle = reference.bundle
         self._usual: dict[str, dict[str, dict[str, float]]] = {}
+
+    @property
+    def unwatched(self) -> str:
+        """Which features nobody can say anything of, in words."""
+        names = [c.name for c in self.signature.features if c not in self.features]
+        if not names:
+            return ""
+        said = ", ".join(f"`{name}`" for name in names)
+        return f"{said}: not watched, since `ignore` says so or `redact` keeps it from the log."
 
     def joint(
         self, rows: pl.DataFrame, blocks: pl.Series, *, multivariate: bool
@@ -186,7 +197,7 @@ class Live:
     @cached_property
     def answer(self) -> Answer | None:
         """What the version's twin says of rows, or nothing where it cannot be asked."""
-        if self._bundle is None:
+        if self._bundle is None or len(self.features) < len(self.signature.features):
             return None
         try:
             model = OnnxModel(self._bundle, verify=False, refuse_out_of_contract=False)
@@ -276,7 +287,7 @@ def answers_of(signature: Signature, rows: pl.DataFrame) -> pl.DataFrame:
     return rows.select(pl.col(name).alias("answer"))
 
 
-def _shaped(reference: Reference, block: float) -> pl.DataFrame:
+def _shaped(reference: Reference, block: float, features: Sequence[str]) -> pl.DataFrame:
     """Return the reference in the shape of a window: features prefixed, `label` and `block`."""
     rows = reference.rows
     if reference.time is None:
@@ -284,7 +295,7 @@ def _shaped(reference: Reference, block: float) -> pl.DataFrame:
         blocks = pl.Series("block", np.arange(rows.height) * PARTS // max(rows.height, 1))
     else:
         blocks = blocks_of(rows[reference.time], block)
-    names = [c.name for c in reference.signature.features if c.name in rows.columns]
+    names = [name for name in features if name in rows.columns]
     answers = [c for c in ("prediction", "score") if c in rows.columns]
     shaped = rows.select(
         *(pl.col(n).alias(FEATURE + n) for n in names),

@@ -54,14 +54,14 @@ class Looker:
 
     def __init__(self, references: References) -> None:
         self._references = references
-        self._lives: dict[tuple[str, int, float], Live] = {}
+        self._lives: dict[tuple[str, int, float, tuple[str, ...]], Live] = {}
 
     def look(self, task: Task) -> Looked:
         """Look at a window."""
         block = task.policy.block
         raw = task.rows if task.log is None else _logged(task.endpoint, task.log)
         rows = _blocked(raw, block)
-        live = self._live(task.model, task.version, block)
+        live = self._live(task.model, task.version, task.policy)
         mine = seen_blocks([decoded(s) for s in task.states], task.version)
         length = task.until - task.since
         judge = Judge(
@@ -70,7 +70,7 @@ class Looker:
             version=task.version,
             policy=task.policy,
             metrics=task.metrics,
-            lives=partial(self._live, task.model, block=block),
+            lives=partial(self._live, task.model, policy=task.policy),
             since=from_micros(task.since),
             until=from_micros(task.until),
             earlier=() if live is None else stretches_before(mine, live, task.since, length),
@@ -99,7 +99,7 @@ class Looker:
         if version is None:
             return Told()
         if question.spreads:
-            live = self._live(model, version, policy.block)
+            live = self._live(model, version, policy)
             mine = seen_blocks(states, version)
             return Told(spreads=() if live is None else spreads_of(mine, live))
         report = report_of(
@@ -107,7 +107,7 @@ class Looker:
             endpoint=question.endpoint,
             model=model,
             version=version,
-            lives=partial(self._live, model, block=policy.block),
+            lives=partial(self._live, model, policy=policy),
             policy=policy,
             metrics=question.metrics,
         )
@@ -139,20 +139,20 @@ class Looker:
         """Return the sums of each version's blocks."""
         found: list[BlockState] = []
         for version in rows["version"].unique().sort().to_list():
-            live = self._live(model, version, policy.block)
+            live = self._live(model, version, policy)
             found += states_of(rows, version, live, int(policy.block * 1e6), policy.segments)
         return found
 
-    def _live(self, model: str, version: int, block: float) -> Live | None:
+    def _live(self, model: str, version: int, policy: MonitorPolicy) -> Live | None:
         """Return a version's reference, ready to compare with; made once."""
-        key = (model, version, block)
+        key = (model, version, policy.block, policy.ignore)
         if key in self._lives:
             self._lives[key] = self._lives.pop(key)
         else:
             reference = self._references(model, version)
             if reference is None:
                 return None
-            self._lives[key] = Live(reference, block)
+            self._lives[key] = Live(reference, policy.block, policy.ignore)
             for old in list(self._lives)[:-MOST_LIVES]:
                 del self._lives[old]
         return self._lives[key]

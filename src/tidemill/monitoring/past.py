@@ -224,7 +224,7 @@ def _columns(
     columns, note = live.drift.compare_counts(counts_of(states, live), **levels)
     said = [s.answers for s in states if s.answers is not None]
     scale = live.answers.scales.get("answer")
-    notes += [note] if note else []
+    notes += [n for n in (note, live.unwatched) if n]
     if scale is not None and said:
         counts = np.stack(said).astype(np.int64)
         whole = BlockCounts(scale, np.arange(len(said), dtype=np.int64), counts)

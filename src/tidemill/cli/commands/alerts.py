@@ -99,6 +99,8 @@ def _list(context: Context, given: argparse.Namespace) -> int:
             for a in found
         ]
         context.output.table(names, rows)
+        if not found:
+            context.output.say("Nothing fires." if not given.all else "Nothing has fired yet.")
     fires = any(a.status == "firing" for a in found)
     return FOUND if given.check and fires else 0
 

@@ -103,6 +103,12 @@ def _windows(context: Context, given: argparse.Namespace) -> int:
         ]
         names = ("since", "version", "predictions", "labelled", "realised", "estimated", "drifted")
         context.output.table(names, rows)
+        if not found:
+            context.output.say(
+                f"No window of {given.endpoint} has been judged yet: the first is when it is over, "
+                "after a week where [models.NAME.monitor] has no other `window`. Of any stretch "
+                f"tells `tidemill monitor window {given.endpoint} --since DAY --until DAY`."
+            )
     return 0
 
 
@@ -203,6 +209,8 @@ def _estimates(context: Context, given: argparse.Namespace) -> int:
         ]
         names = ("since", "version", "metric", "estimated", "realised", "in band")
         context.output.table(names, checks)
+        if not checks:
+            context.output.say("No window has both an estimate and enough labels yet.")
     return 0
 
 
@@ -235,6 +243,8 @@ def _findings(context: Context, given: argparse.Namespace) -> int:
     if not context.output.data(found):
         rows = [(f"{f.until:%Y-%m-%d}", f.endpoint, f.kind, f.severity, f.message) for f in found]
         context.output.table(("until", "endpoint", "kind", "severity", "what"), rows)
+        if not found:
+            context.output.say("Nothing was found.")
     return 0
 
 

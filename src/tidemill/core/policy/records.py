@@ -10,7 +10,9 @@ from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
+from msgspec.structs import replace
 
+from tidemill.core.policy.redaction import read_redaction
 from tidemill.core.tasks import Task
 
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 7 * 86400.0}
@@ -178,6 +180,7 @@ class MonitorPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         max_out_of_contract: The share of rows whose value in a column may break the contract.
         silence: The chance of a false alarm by which silence of an hour is told from a lull; 0 for
             an endpoint that may fall silent.
+        ignore: Features that are not watched. Nor are those that `redact` keeps from the log.
     """
 
     window: Span = 7 * 86400.0
@@ -191,6 +194,7 @@ class MonitorPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     multivariate: bool = False
     max_out_of_contract: Share = 0.01
     silence: Annotated[float, Meta(ge=0, lt=1)] = 1e-4
+    ignore: tuple[str, ...] = ()
 
 
 class ServingPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -414,6 +418,13 @@ class ModelPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     monitor: MonitorPolicy = MonitorPolicy()
     serving: ServingPolicy = ServingPolicy()
     runtime: RuntimePolicy = RuntimePolicy()
+
+    @property
+    def watching(self) -> MonitorPolicy:
+        """How predictions are watched, as far as the log has them."""
+        redacted = [read_redaction(said) for said in self.serving.redact]
+        hidden = tuple(rule.column for rule in redacted if rule is not None)
+        return replace(self.monitor, ignore=(*self.monitor.ignore, *hidden))
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -44,7 +44,7 @@ def message_of(alert: Alert, status: Sent, *, page: str = "") -> Message:
         status=status,
         severity=alert.told_severity or alert.severity if over else alert.severity,
         title=title_of(alert),
-        text=f"{alert.ending} It was: {alert.message}" if over else alert.message,
+        text=_ending(alert) if over else alert.message,
         number=alert.number,
         incident=alert.incident,
         fingerprint=alert.fingerprint,
@@ -60,6 +60,11 @@ def message_of(alert: Alert, status: Sent, *, page: str = "") -> Message:
         time=alert.resolved if over and alert.resolved is not None else alert.fired,
         link=f"{page}/page/incidents.html#{alert.incident}" if page else "",
     )
+
+
+def _ending(alert: Alert) -> str:
+    said = alert.message in alert.ending
+    return alert.ending if said else f"{alert.ending} It was: {alert.message}"
 
 
 def heading(message: Message) -> str:

@@ -50,7 +50,7 @@ def skewed(evidence: Evidence) -> Finding | None:
     if not judge.newborn or judge.live is None or evidence.mine.height < _LEAST_BROKEN:
         return None
     found = skews(
-        judge.live.signature.features,
+        judge.live.features,
         judge.live.training,
         features_of(evidence.mine),
         evidence.policy.min_effect,

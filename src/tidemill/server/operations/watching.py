@@ -88,7 +88,7 @@ class Watching(Subject):
         return (
             (model, MonitorPolicy(), ())
             if policy is None
-            else (model, policy.monitor, policy.metrics)
+            else (model, policy.watching, policy.metrics)
         )
 
     def _begin(self, since: str) -> datetime:
