@@ -182,7 +182,11 @@ def test_a_limit_has_a_way_back() -> None:
     assert desk.facts == ["alert.fired 1", "alert.resolved 1"]
     alert = desk.book.alerts[1]
     assert (alert.value, alert.limit, alert.severity) == (0.42, 0.4, "critical")
-    assert alert.message == "recall is 0.42, below the limit of 0.4."
+    said = "recall is 0.42, not back at 0.45 yet after being below the limit of 0.4."
+    assert (alert.message, alert.ending) == (
+        said,
+        "recall is 0.45, no longer below the limit of 0.4.",
+    )
 
 
 def test_a_rule_looks_at_its_own_source_model_and_endpoint_only() -> None:

@@ -173,6 +173,8 @@ def test_mistakes_are_named(desk: Desk) -> None:
         desk.alerts.silence(lasting=HOUR, reason="r", by="u", alert=7)
     with pytest.raises(Usage, match="cover every alert"):
         desk.alerts.silence(lasting=HOUR, reason="r", by="u")
+    with pytest.raises(Usage, match="no alerts of kind"):
+        desk.alerts.silence(lasting=HOUR, reason="r", by="u", kind="drft")
     with pytest.raises(Usage, match="no reason"):
         desk.alerts.silence(lasting=HOUR, reason=" ", by="u", kind="drift")
     for lasting in (timedelta(0), timedelta(days=4000)):

@@ -170,13 +170,24 @@ def judged(name: str, rule: AlertRule, reading: Reading, *, open: bool) -> Obser
         version=reading.version,
         until=reading.until,
         severity=severity,
-        message=f"{which}{reading.name}{where} is {value:.4g}, {side} the limit of {limit:.4g}.",
+        message=f"{which}{reading.name}{where} is {value:.4g}, "
+        f"{_beyond(rule, value, side, holds=under or over)} the limit of {limit:.4g}.",
         fact=reading.fact,
         standing=reading.until is None,
         value=value,
         limit=limit,
         rule=name,
     )
+
+
+def _beyond(rule: AlertRule, value: float, side: str, *, holds: bool) -> str:
+    """Say where a figure is; one that is on its way back may be on the good side of its limit."""
+    passed = (rule.below is not None and value < rule.below) or (
+        rule.above is not None and value > rule.above
+    )
+    if holds and not passed:
+        return f"not back at {rule.recovered:.4g} yet after being {side}"
+    return side if holds else f"no longer {side}"
 
 
 def outranks(severity: Severity, other: Severity | None) -> bool:

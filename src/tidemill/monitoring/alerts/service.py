@@ -10,8 +10,9 @@ from msgspec.structs import replace
 from sqlalchemy import Connection
 
 from tidemill.core.clock import Clock
+from tidemill.core.errors import nearest
 from tidemill.core.events import Fact
-from tidemill.core.findings import Severity
+from tidemill.core.findings import HAPPENINGS, KINDS, Severity
 from tidemill.core.ids import Ids
 from tidemill.core.policy import AlertPolicy
 from tidemill.core.references import Ref
@@ -29,6 +30,7 @@ from tidemill.monitoring.alerts.events import AlertAcknowledged, Silenced, Unsil
 from tidemill.monitoring.alerts.machine import Machine
 from tidemill.monitoring.alerts.protocol import Gauges, Source
 from tidemill.monitoring.alerts.records import (
+    FIGURE,
     Acknowledgement,
     Alert,
     Delivery,
@@ -216,6 +218,11 @@ class Alerts:
             raise BadSilence(
                 "The silence would cover every alert.",
                 expected="an alert, a kind, a rule, an endpoint, a model or a severity",
+            )
+        kinds = (*KINDS, *HAPPENINGS, FIGURE)
+        if kind is not None and kind not in kinds:
+            raise BadSilence(
+                f"There are no alerts of kind {kind!r}.", expected=nearest(kind, kinds)
             )
         if not reason.strip():
             raise BadSilence("The silence has no reason.", expected="a sentence that says why")
