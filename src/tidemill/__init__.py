@@ -29,6 +29,7 @@ _PUBLIC = {
     "promote": "tidemill.sdk.traffic",
     "rollback": "tidemill.sdk.traffic",
     "read_predictions": "tidemill.sdk.letterbox",
+    "search_runs": "tidemill.sdk.fluent",
     "set_experiment": "tidemill.sdk.fluent",
     "set_tag": "tidemill.sdk.fluent",
     "set_tags": "tidemill.sdk.fluent",

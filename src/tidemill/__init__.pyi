@@ -14,6 +14,7 @@ from tidemill.sdk.fluent import log_metrics as log_metrics
 from tidemill.sdk.fluent import log_param as log_param
 from tidemill.sdk.fluent import log_params as log_params
 from tidemill.sdk.fluent import log_text as log_text
+from tidemill.sdk.fluent import search_runs as search_runs
 from tidemill.sdk.fluent import set_experiment as set_experiment
 from tidemill.sdk.fluent import set_tag as set_tag
 from tidemill.sdk.fluent import set_tags as set_tags

@@ -18,6 +18,7 @@ from tests.server.mlflow.conftest import Server
 
 import tidemill as tm
 from tidemill.core.clock import SystemClock
+from tidemill.core.errors import NotFound
 from tidemill.core.ids import Ids
 from tidemill.home import Home
 from tidemill.sdk.destinations.choice import SPOOL, checked
@@ -95,6 +96,20 @@ def test_through_the_owner_of_the_home(server: Server, script: Path, tmp_path: P
     run, child = _run(script, TIDEMILL_HOME=str(tmp_path / "home"))
     server.stop()
     _check(tmp_path / "home", run, child)
+
+
+def test_runs_are_searched_through_the_owner(
+    server: Server, script: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TIDEMILL_TRACKING_URI", server.address)
+    monkeypatch.setenv("TIDEMILL_CAPTURE", "0")
+    monkeypatch.setenv("TIDEMILL_HOME", str(tmp_path / "elsewhere"))
+    with tm.start_run(run_name="one"):
+        tm.log_metrics({"auc": math.nan, "loss": math.inf})
+    (found,) = tm.search_runs("metrics.loss > 1", experiment_names=["Default"])
+    assert (found.name, math.isnan(found.metrics["auc"])) == ("one", True)
+    with pytest.raises(NotFound, match="no experiment 'nope'"):
+        tm.search_runs(experiment_names=["nope"])
 
 
 def test_to_a_server_that_is_named(server: Server, script: Path, tmp_path: Path) -> None:
@@ -264,6 +279,8 @@ def test_offline_there_is_nothing_to_read_or_go_on_with(tmp_path: Path) -> None:
     spool = SpoolDestination(tmp_path)
     with pytest.raises(NotOffline, match="tidemill up"):
         spool.get("0" * 32)
+    with pytest.raises(NotOffline, match="searched"):
+        spool.search("", order_by=(), experiments=None, limit=1)
     with pytest.raises(NotOffline, match="new run"):
         spool.resume("0" * 32, actor="user:me")
 

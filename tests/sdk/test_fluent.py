@@ -16,7 +16,7 @@ from tidemill.home import Home
 from tidemill.sdk.errors import BadLogged, RunActive, RunElsewhere
 from tidemill.sdk.fluent import home_folder
 from tidemill.tracking.active import ActiveRun, activate
-from tidemill.tracking.errors import ParamChanged
+from tidemill.tracking.errors import ExperimentNotFound, ParamChanged
 from tidemill.tracking.records import Metric, Param, Tag
 
 
@@ -101,6 +101,21 @@ def test_runs_belong_to_the_experiment_that_was_set(home: Path) -> None:
             assert run.info.experiment_id == experiment.id
 
     _in_a_thread(work)
+
+
+def test_runs_are_searched_and_ordered(home: Path) -> None:
+    for depth, auc in ((1, 0.7), (2, 0.9), (3, 0.8)):
+        with tm.start_run(run_name=f"d{depth}"):
+            tm.log_param("depth", depth)
+            tm.log_metric("auc", auc)
+    found = tm.search_runs(
+        "metrics.auc > 0.75 OR params.depth = '1'", order_by=["metrics.auc DESC"]
+    )
+    assert [run.name for run in found] == ["d2", "d3", "d1"]
+    assert [run.name for run in tm.search_runs(max_results=1)] == ["d3"]
+    assert len(tm.search_runs(experiment_names=["Default"])) == 3
+    with pytest.raises(ExperimentNotFound, match="Default"):
+        tm.search_runs(experiment_names=["Defualt"])
 
 
 def test_another_thread_logs_through_the_handle(home: Path) -> None:

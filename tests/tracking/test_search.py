@@ -83,7 +83,7 @@ NUMBERS = st.builds(
 WORDS = st.builds(
     "{} {} {}".format,
     st.sampled_from(["params.p", "params.q", "tags.t", "tag.`no such`", "run_name", "status"]),
-    st.sampled_from(["=", "!=", "LIKE", "ilike"]),
+    st.sampled_from(["=", "!=", "LIKE", "ilike", "NOT LIKE", "not ilike"]),
     st.sampled_from(PATTERNS).map(_quoted),
 )
 LISTS = st.builds(

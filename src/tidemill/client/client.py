@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from tidemill.core.errors import Busy, TidemillError
+from tidemill.core.errors import Busy, NotFound, TidemillError
 from tidemill.storage.lock import read_owner
 
 
@@ -26,6 +26,16 @@ class RemoteError(TidemillError):
     @property
     def code(self) -> str:
         return self._code
+
+
+class RemoteNotFound(RemoteError, NotFound):
+    """The owner answered that what was named is not there."""
+
+
+def remote_error(status: int, code: str, what: str, expected: str, hint: str) -> RemoteError:
+    """Return an owner's error, of the category that its status stands for."""
+    kind = RemoteNotFound if status == 404 else RemoteError
+    return kind(status, code, what, expected.removesuffix("."), hint)
 
 
 class Transport(Protocol):
@@ -68,12 +78,8 @@ class HttpTransport:
             ) from error
         if answer.status_code >= 400:
             body = msgspec.json.decode(answer.content)["error"]
-            raise RemoteError(
-                answer.status_code,
-                body["code"],
-                body["message"],
-                body["expected"].removesuffix("."),
-                body["hint"],
+            raise remote_error(
+                answer.status_code, body["code"], body["message"], body["expected"], body["hint"]
             )
         return answer.content
 

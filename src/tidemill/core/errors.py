@@ -40,6 +40,8 @@ class TidemillError(Exception):
 
     def __str__(self) -> str:
         parts = [self.what]
+        if (self.expected or self.hint) and not self.what.endswith((".", "?", "!", ":")):
+            parts[0] += "."
         if self.expected:
             parts.append(f"Expected {self.expected}.")
         if self.hint:

@@ -33,16 +33,20 @@ def checked_name(name: str) -> str:
         whole = Ref.parse(f"model:{name}")
     except BadReference as error:
         raise BadModelName(
-            f"Invalid model name {name[:300]!r}.",
-            expected="at most 250 characters, without spaces at an end, '@' or control characters",
+            f"Invalid model name {name[:300]!r}. Names have at most 250 characters, no space at an "
+            "end, and no '@' or control characters.",
+            expected="a name, such as flight-delay",
         ) from error
     if whole.version is not None:
         raise BadModelName(
-            f"{name!r} cannot be a model's name.",
-            expected="a name without '@': versions are counted by the registry",
+            f"Invalid model name {name!r}. Names cannot contain '@', which says a version.",
+            expected="a name, such as flight-delay",
         )
     if name in {".", ".."}:
-        raise BadModelName(f"Invalid model name {name!r}.", expected="a name of its own")
+        raise BadModelName(
+            f"Invalid model name {name!r}. Names must not be a folder's when treated as files.",
+            expected="a name, such as flight-delay",
+        )
     return name
 
 
@@ -53,13 +57,14 @@ def checked_tags(tags: Mapping[str, str]) -> dict[str, str]:
         BadTag: A key is empty or too long, or a value is too long.
     """
     for key, value in tags.items():
-        if not key or len(key) > MAX_KEY or "\x00" in key + value:
+        if not key or "\x00" in key + value:
             raise BadTag(
-                f"Invalid tag key {key[:300]!r}.", expected=f"1 to {MAX_KEY} characters, no NUL"
+                f"Invalid tag key {key[:300]!r}.", expected="a key, and no NUL in it or its value"
             )
-        if len(value) > MAX_VALUE:
-            raise BadTag(
-                f"The value of tag {key!r} has {len(value):,} characters.",
-                expected=f"at most {MAX_VALUE:,}",
-            )
+        for what, text, most in (("key", key, MAX_KEY), ("value", value, MAX_VALUE)):
+            if len(text) > most:
+                raise BadTag(
+                    f"{what!r} exceeds the maximum length of {most} characters",
+                    expected=f"at most {most:,}, and tag {key[:60]!r} has {len(text):,}",
+                )
     return dict(tags)

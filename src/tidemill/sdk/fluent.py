@@ -12,7 +12,7 @@ import atexit
 import getpass
 import io
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -227,6 +227,31 @@ def get_run(run_id: str) -> Run:
     """
     with _opened() as home:
         return home.get(run_id)
+
+
+def search_runs(
+    filter_string: str = "",
+    *,
+    order_by: Sequence[str] = (),
+    experiment_names: Sequence[str] | None = None,
+    max_results: int = 1000,
+) -> list[Run]:
+    """Return the runs that a filter lets through, newest first where no order is given.
+
+    Args:
+        filter_string: Such as `metrics.auc > 0.7 AND NOT params.depth = '3'`.
+        order_by: Such as `["metrics.auc DESC", "start_time"]`.
+        experiment_names: Of which experiments; of all where it is left out.
+        max_results: How many at the most.
+
+    Raises:
+        BadSearch: The filter or the order cannot be read.
+        ExperimentNotFound: There is no experiment of such a name.
+    """
+    with _opened() as home:
+        return home.search(
+            filter_string, order_by=order_by, experiments=experiment_names, limit=max_results
+        )
 
 
 def log_metric(

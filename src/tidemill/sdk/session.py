@@ -53,7 +53,9 @@ class Session:
         Raises:
             TidemillError: Whatever the operation raises.
         """
-        content = self._transport.call(name, arguments, post=changing(name))
+        # A list does not fit into an address.
+        listed = any(isinstance(value, list) for value in arguments.values())
+        content = self._transport.call(name, arguments, post=changing(name) or listed)
         return decode(content, result_type(name))
 
 
@@ -90,7 +92,11 @@ def open_session(folder: Path | None = None) -> Iterator[Session]:
     path = find_home(folder)
     address = owner_address(path)
     if address is not None:
-        yield Session(HttpTransport(address), path)
+        transport = HttpTransport(address)
+        try:
+            yield Session(transport, path)
+        finally:
+            transport.close()
         return
     inside = (path.parent / POLICY).exists()
     with Home.open(path, create=inside) as home, steps_door(home):

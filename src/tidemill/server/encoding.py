@@ -87,7 +87,7 @@ def _spelled(value: Any) -> Any:
             return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
         case dict():
             return {key: _spelled(part) for key, part in value.items()}
-        case list():
+        case list() | tuple():
             return [_spelled(part) for part in value]
     return value
 

@@ -102,6 +102,23 @@ class Experiments:
         with self._db.read() as connection:
             return _named(connection, name)
 
+    def experiment_ids(self, names: Sequence[str]) -> list[str]:
+        """Return the ids of the experiments of some names.
+
+        Raises:
+            ExperimentNotFound: None has one of the names.
+        """
+        columns = store.experiments.c
+        with self._db.read() as connection:
+            rows = connection.execute(select(columns.name, columns.id)).all()
+        known = {row.name: row.id for row in rows}
+        for name in names:
+            if name not in known:
+                raise ExperimentNotFound(
+                    f"There is no experiment {name!r}.", expected=nearest(name, known)
+                )
+        return [known[name] for name in names]
+
     def get_experiment(self, experiment_id: str) -> Experiment:
         """Return an experiment.
 

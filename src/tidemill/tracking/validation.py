@@ -13,6 +13,7 @@ from tidemill.tracking.errors import BadArtifactPath, BadExperiment, BadMetric
 from tidemill.tracking.records import Metric, Param, Tag
 
 MAX_KEY = 250
+METRIC = "Metric name"
 MAX_PARAM = 6000
 MAX_TAG = 8000
 MAX_EXPERIMENT_TAG = 20_000
@@ -30,7 +31,7 @@ def check_metrics(metrics: Iterable[Metric]) -> None:
     known: set[str] = set()
     for metric in metrics:
         if metric.key not in known:
-            known.add(check_key(metric.key, "Metric name"))
+            known.add(check_key(metric.key, METRIC))
         if not (_LEAST <= metric.step <= _MOST and _LEAST <= metric.timestamp <= _MOST):
             raise BadMetric(
                 f"The step {str(metric.step)[:40]} or the timestamp {str(metric.timestamp)[:40]} "
@@ -54,7 +55,7 @@ def cut_tags(tags: Iterable[Tag], most: int = MAX_TAG) -> list[Tag]:
     Raises:
         BadMetric: A key or value cannot be kept.
     """
-    return [Tag(check_key(t.key, "Tag key"), _text(t.value, most)) for t in tags]
+    return [Tag(check_key(t.key, "key"), _text(t.value, most)) for t in tags]
 
 
 @lru_cache(maxsize=8192)
@@ -73,18 +74,19 @@ def check_key(key: str, what: str) -> str:
             f"{what!r} exceeds the maximum length of {MAX_KEY} characters",
             expected=f"1 to {MAX_KEY}",
         )
+    parameter = "name" if what == METRIC else "key"
     if not _KEY.fullmatch(key) or not _is_unicode(key):
         raise BadMetric(
-            f"Invalid value {_quoted(key)} for parameter 'key' supplied: Names may only contain "
-            "alphanumerics, underscores (_), dashes (-), periods (.), spaces ( ), colon(:) "
+            f"Invalid value {_quoted(key)} for parameter {parameter!r} supplied: Names may only "
+            "contain alphanumerics, underscores (_), dashes (-), periods (.), spaces ( ), colon(:) "
             "and slashes (/).",
             expected="such a name",
         )
     if posixpath.normpath(key) != key or key == "." or key.startswith(("..", "/")):
         raise BadMetric(
-            f"Invalid value {_quoted(key)} for parameter 'key' supplied: Names may be treated as "
-            "files in certain cases, and must not resolve to other names when treated as such. "
-            f"This name would resolve to {posixpath.normpath(key)!r}",
+            f"Invalid value {_quoted(key)} for parameter {parameter!r} supplied: Names may be "
+            "treated as files in certain cases, and must not resolve to other names when treated "
+            f"as such. This name would resolve to {posixpath.normpath(key)!r}",
             expected="such a name",
         )
     return key

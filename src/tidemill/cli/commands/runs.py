@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tidemill.cli.entry import Context
+    from tidemill.tracking.records import Artifact, RunDetail
 
 
 def register(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -16,8 +18,20 @@ def register(commands: Any, common: argparse.ArgumentParser) -> None:
         "runs", help="runs: list, show, logs, code, compare, sync, delete, restore"
     )
     verbs = group.add_subparsers(metavar="VERB", required=True)
-    show_all = verbs.add_parser("list", parents=[common], help="the newest runs")
-    show_all.add_argument("--limit", type=int, default=20)
+    show_all = verbs.add_parser("list", parents=[common], help="the newest runs, or some")
+    show_all.add_argument(
+        "--filter", default="", help="such as: metrics.auc > 0.7 AND NOT params.depth = '3'"
+    )
+    show_all.add_argument(
+        "--order", default="", metavar="NAMES", help="such as: metrics.auc DESC, start_time"
+    )
+    show_all.add_argument(
+        "--experiment", action="append", metavar="NAME", help="only its runs; may be repeated"
+    )
+    show_all.add_argument(
+        "--deleted", action="store_true", help="those that were deleted and can be restored"
+    )
+    show_all.add_argument("--limit", type=int, default=20, help="how many (default: 20)")
     show_all.set_defaults(command=_list)
     show = verbs.add_parser("show", parents=[common], help="one run, with its steps")
     show.add_argument("run", help="its id, or the beginning of it")
@@ -45,12 +59,20 @@ def register(commands: Any, common: argparse.ArgumentParser) -> None:
 
 
 def _list(context: Context, given: argparse.Namespace) -> int:
+    from tidemill.core.search.parser import split_order
     from tidemill.sdk.session import open_session
 
     with open_session(context.home) as session:
-        found = session.ask("runs", limit=given.limit)
+        found = session.ask(
+            "search_runs",
+            filter=given.filter,
+            order_by=split_order(given.order),
+            experiments=given.experiment,
+            view="deleted" if given.deleted else "active",
+            limit=given.limit,
+        )
     if not context.output.data(found):
-        rows = [(r.id, r.name, r.status, r.started, r.actor, r.metrics) for r in found]
+        rows = [(r.id, r.name, r.status, r.started, r.actor, _some(r.metrics)) for r in found]
         context.output.table(("run", "name", "status", "started", "by", "metrics"), rows)
     return 0
 
@@ -60,22 +82,49 @@ def _show(context: Context, given: argparse.Namespace) -> int:
     from tidemill.sdk.session import open_session
 
     with open_session(context.home) as session:
-        run = session.ask("run", id=given.run.removeprefix("run:"))
+        detail = session.ask("run_detail", id=given.run.removeprefix("run:"))
+        files = session.ask("run_artifacts", id=detail.run.id)
         try:
-            steps = session.ask("pipeline_run", id=run.id)
+            steps = session.ask("pipeline_run", id=detail.run.id)
         except NotFound:
             steps = None
-    if not context.output.data({"run": run, "pipeline": steps}):
-        context.output.write(f"{run.id}  {run.name}  {run.status}  {run.started:%Y-%m-%d %H:%M}")
-        if steps is not None and steps.error:
-            context.output.say(steps.error)
-        for name, values in (("metrics", run.metrics), ("params", run.params), ("tags", run.tags)):
-            if values:
-                context.output.table((name, ""), sorted(values.items()))
+    told = {"run": detail.run, "links": detail.links, "artifacts": files, "pipeline": steps}
+    if not context.output.data(told):
+        _tell(context, detail, files)
         if steps is not None:
+            if steps.error:
+                context.output.say(steps.error)
             rows = [(s.name, s.status, s.started, s.error) for s in steps.steps]
             context.output.table(("step", "status", "started", "error"), rows)
     return 0
+
+
+def _tell(context: Context, detail: RunDetail, files: Sequence[Artifact]) -> None:
+    from tidemill.cli.output import size
+
+    run, links = detail.run, detail.links
+    context.output.write(f"{run.id}  {run.name}  {run.status}  {run.started:%Y-%m-%d %H:%M}")
+    models = [(m.model_id, "read") for m in links.read]
+    models += [(m.model_id, "written") for m in links.written]
+    tables: tuple[tuple[str, Iterable[Sequence[object]]], ...] = (
+        ("metrics", sorted(run.metrics.items())),
+        ("params", sorted(run.params.items())),
+        ("tags", sorted(run.tags.items())),
+        ("datasets", [(d.name, d.digest) for d in links.datasets]),
+        ("models", models),
+        ("artifacts", [(a.path, size(a.size)) for a in files]),
+    )
+    for name, rows in tables:
+        if rows:
+            context.output.table((name, ""), rows)
+
+
+def _some(metrics: dict[str, float]) -> str:
+    """Return the first few metrics, as they stand in a row of a list."""
+    from tidemill.cli.output import cell
+
+    shown = [f"{key[:40]} {cell(value)}" for key, value in sorted(metrics.items())[:4]]
+    return ", ".join([*shown, "…"] if len(metrics) > len(shown) else shown)
 
 
 def _logs(context: Context, given: argparse.Namespace) -> int:

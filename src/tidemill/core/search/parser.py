@@ -5,8 +5,9 @@ either     := both (OR both)*
 both       := negation (AND negation)*
 negation   := NOT negation | '(' either ')' | comparison
 comparison := name ('=' | '!=' | '<' | '<=' | '>' | '>=' | LIKE | ILIKE | RLIKE) value
+            | name NOT (LIKE | ILIKE | RLIKE) value
             | name [NOT] IN '(' value (',' value)* ')'
-             | name IS [NOT] NULL
+            | name IS [NOT] NULL
 name       := [kind '.'] key      a key with blanks stands in `backticks` or "double quotes"
 value      := 'text' | "text" | number
 """
@@ -40,6 +41,7 @@ _ORDER = re.compile(
     r"(?:\s+(?P<way>asc|desc))?\s*",
     re.IGNORECASE,
 )
+_MEMBER = re.compile(r"""(?:`[^`]*`|"[^"]*"|[^,])+""")
 _COMPARE: dict[str, Operator] = {
     "=": "=", "==": "=", "!=": "!=", "<>": "!=", "<": "<", "<=": "<=", ">": ">", ">=": ">=",
 }  # fmt: skip
@@ -82,6 +84,16 @@ def parse_filter(text: str) -> Node | None:
     if not reader.done:
         raise reader.wrong()
     return node
+
+
+def split_order(text: str) -> list[str]:
+    """Part the members of an order, such as `metrics.auc DESC, start_time`.
+
+    Example:
+        >>> split_order("metrics.`a, b` DESC, start_time")
+        ['metrics.`a, b` DESC', 'start_time']
+    """
+    return [part.strip() for part in _MEMBER.findall(text) if part.strip()]
 
 
 def parse_order(text: str) -> Order:
@@ -149,7 +161,7 @@ class _Reader:
             return inner
         return self._comparison()
 
-    def _comparison(self) -> Comparison:
+    def _comparison(self) -> Node:
         self._comparisons += 1
         if self._comparisons > MAX_COMPARISONS:
             raise BadSearch(
@@ -157,6 +169,10 @@ class _Reader:
                 expected=f"at most {MAX_COMPARISONS}",
             )
         kind, key = self._name()
+        if self._take_unlike():
+            alike = Comparison(kind, key, self._operator(), self._value())
+            # As with NOT IN, what is not there is not compared.
+            return Both((Comparison(kind, key, "IS NOT NULL"), Negation(alike)))
         operator = self._operator()
         if operator in {"IS NULL", "IS NOT NULL"}:
             return Comparison(kind, key, operator)
@@ -189,6 +205,11 @@ class _Reader:
             return "IN"
         self._at -= 1
         raise self.wrong()
+
+    def _take_unlike(self) -> bool:
+        """Go past a NOT that stands before a LIKE."""
+        after = self._tokens[self._at + 1 : self._at + 2]
+        return bool(after) and after[0].word in _LIKE and self._take("NOT")
 
     def _items(self) -> tuple[str | float | int, ...]:
         self._need("(")

@@ -51,6 +51,16 @@ class FailoverDestination:
     def get(self, run_id: str) -> Run:
         return self._server.get(run_id)
 
+    def search(
+        self,
+        filter: str,
+        *,
+        order_by: Sequence[str],
+        experiments: Sequence[str] | None,
+        limit: int,
+    ) -> list[Run]:
+        return self._server.search(filter, order_by=order_by, experiments=experiments, limit=limit)
+
     def log(
         self,
         run_id: str,

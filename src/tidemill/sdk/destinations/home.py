@@ -47,6 +47,18 @@ class HomeDestination:
     def get(self, run_id: str) -> Run:
         return self._home.tracking.get(run_id)
 
+    def search(
+        self,
+        filter: str,
+        *,
+        order_by: Sequence[str],
+        experiments: Sequence[str] | None,
+        limit: int,
+    ) -> list[Run]:
+        tracking = self._home.tracking
+        ids = None if experiments is None else tracking.experiment_ids(experiments)
+        return tracking.search(ids, filter, order_by=order_by, limit=limit).items
+
     def log(
         self,
         run_id: str,

@@ -33,6 +33,17 @@ class Destination(Protocol):
         """Return a run."""
         ...
 
+    def search(
+        self,
+        filter: str,
+        *,
+        order_by: Sequence[str],
+        experiments: Sequence[str] | None,
+        limit: int,
+    ) -> list[Run]:
+        """Return the runs that a filter lets through, of some experiments or of all."""
+        ...
+
     def log(
         self,
         run_id: str,

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from tidemill.client.client import HttpTransport, RemoteError, Unreachable
+from tidemill.client.client import HttpTransport, Unreachable, remote_error
 from tidemill.server.encoding import decode
 from tidemill.tracking.records import Experiment, Metric, NewRun, Param, Run, RunStatus, Tag
 
@@ -55,6 +55,18 @@ class ServerDestination:
     def get(self, run_id: str) -> Run:
         return decode(self._calls.call("run", {"id": run_id}, post=False), Run)
 
+    def search(
+        self,
+        filter: str,
+        *,
+        order_by: Sequence[str],
+        experiments: Sequence[str] | None,
+        limit: int,
+    ) -> list[Run]:
+        given = {"filter": filter, "order_by": list(order_by), "limit": limit}
+        known = {} if experiments is None else {"experiments": list(experiments)}
+        return self._ask("search_runs", list[Run], given | known)
+
     def log(
         self,
         run_id: str,
@@ -96,7 +108,7 @@ class ServerDestination:
             ) from error
         if answer.status_code >= 400:
             said = _said(answer.content)
-            raise RemoteError(answer.status_code, said[0], said[1], "", "")
+            raise remote_error(answer.status_code, said[0], said[1], "", "")
 
 
 def _said(content: bytes) -> tuple[str, str]:

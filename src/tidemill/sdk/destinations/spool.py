@@ -112,6 +112,19 @@ class SpoolDestination:
             hint="Start the server with `tidemill up`.",
         )
 
+    def search(
+        self,
+        filter: str,
+        *,
+        order_by: Sequence[str],
+        experiments: Sequence[str] | None,
+        limit: int,
+    ) -> list[Run]:
+        raise NotOffline(
+            "Runs cannot be searched while no server can be reached.",
+            hint="Start the server with `tidemill up`.",
+        )
+
     def end(self, run_id: str, status: RunStatus, *, actor: str, ended: datetime) -> None:
         self._append(run_id, Ended(status, actor, ended), durable=True)
         self._open.pop(run_id).close()

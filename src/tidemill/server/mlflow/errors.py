@@ -22,6 +22,20 @@ _STATUS = {
 }
 
 
+_INVALID, _OURS = "KAM00", "XXM00"
+_CLASSES = {
+    "BAD_REQUEST": (_INVALID, "INVALID_PARAMETER_VALUE"),
+    "ENDPOINT_NOT_FOUND": (_INVALID, "RESOURCE_NOT_FOUND"),
+    "INTERNAL_ERROR": (_OURS, "CLIENT_INTERNAL_ERROR"),
+    "INVALID_PARAMETER_VALUE": (_INVALID, "INVALID_PARAMETER_VALUE"),
+    "PERMISSION_DENIED": (_INVALID, "PERMISSION_DENIED"),
+    "RESOURCE_ALREADY_EXISTS": (_INVALID, "RESOURCE_ALREADY_EXISTS"),
+    "RESOURCE_DOES_NOT_EXIST": (_INVALID, "RESOURCE_NOT_FOUND"),
+    "TEMPORARILY_UNAVAILABLE": (_OURS, "CLIENT_INTERNAL_ERROR"),
+}
+"""What MLflow says beside some codes: an SQLSTATE and a class."""
+
+
 class BadRequest(Usage):
     """The request is not one of MLflow's."""
 
@@ -34,11 +48,20 @@ class NotOffered(TidemillError):
     """The route exists in MLflow, and not here."""
 
 
-class MlflowError(msgspec.Struct, frozen=True):
-    """The body of an error."""
+class MlflowError(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The body of an error.
+
+    Attributes:
+        error_code: What clients tell errors apart by.
+        message: For people.
+        sqlstate: Says of some codes whose mistake it was.
+        error_class: Says of some codes what kind of mistake it was.
+    """
 
     error_code: str
     message: str
+    sqlstate: str = ""
+    error_class: str = ""
 
     @property
     def status(self) -> int:
@@ -51,21 +74,28 @@ def translated(error: BaseException) -> MlflowError:
 
     The client repeats what fails with 500, so nothing that is the user's doing may be one.
     """
+    code = _code(error)
+    ours = isinstance(error, TidemillError)
+    what = error.what if ours else f"Something went wrong: {type(error).__name__}."
+    return MlflowError(code, what, *_CLASSES.get(code, ()))
+
+
+def _code(error: BaseException) -> str:
     match error:
         case NoEndpoint():
-            return MlflowError("ENDPOINT_NOT_FOUND", error.what)
+            return "ENDPOINT_NOT_FOUND"
         case NotOffered():
-            return MlflowError("NOT_IMPLEMENTED", error.what)
+            return "NOT_IMPLEMENTED"
         case ExperimentExists() | ModelExists():
-            return MlflowError("RESOURCE_ALREADY_EXISTS", error.what)
+            return "RESOURCE_ALREADY_EXISTS"
         case NotFound():
-            return MlflowError("RESOURCE_DOES_NOT_EXIST", error.what)
+            return "RESOURCE_DOES_NOT_EXIST"
         case Busy():
-            return MlflowError("TEMPORARILY_UNAVAILABLE", error.what)
+            return "TEMPORARILY_UNAVAILABLE"
         case OutOfSpace():
-            return MlflowError("RESOURCE_EXHAUSTED", error.what)
+            return "RESOURCE_EXHAUSTED"
         case Refused():
-            return MlflowError("PERMISSION_DENIED", error.what)
+            return "PERMISSION_DENIED"
         case TidemillError():
-            return MlflowError("INVALID_PARAMETER_VALUE", error.what)
-    return MlflowError("INTERNAL_ERROR", f"Something went wrong: {type(error).__name__}.")
+            return "INVALID_PARAMETER_VALUE"
+    return "INTERNAL_ERROR"

@@ -168,7 +168,7 @@ def at_most(value: int, most: int) -> int:
     Raises:
         BadRequest: It is none.
     """
-    if value < 0:
+    if value < 1:
         raise not_positive(value, "max_results")
     if value > most:
         raise wrong(value, "max_results")

@@ -361,19 +361,25 @@ def _points(points: Sequence[Point]) -> list[Metric]:
     return [
         # As nearly all of thousands are.
         Metric(point.key, point.value, point.timestamp, point.step)
-        if point.key and type(point.value) is float and point.timestamp is not None
+        if point.key
+        and type(point.value) is float
+        and point.timestamp is not None
+        and point.timestamp >= 0
         else _point(point, f"metrics[{at}].")
         for at, point in enumerate(points)
     ]
 
 
 def _point(point: Point, within: str = "") -> Metric:
-    return Metric(
-        required(point.key, f"{within}key"),
-        number(point.value, f"{within}value"),
-        required(point.timestamp, f"{within}timestamp"),
-        point.step,
-    )
+    key = required(point.key, f"{within}key")
+    value = number(point.value, f"{within}value")
+    timestamp = required(point.timestamp, f"{within}timestamp")
+    if timestamp < 0:
+        raise BadRequest(
+            f"Invalid value {timestamp} for parameter '{within}timestamp' supplied: metric '{key}' "
+            f"(value={value}). Timestamp must be a nonnegative long (64-bit integer) "
+        )
+    return Metric(key, value, timestamp, point.step)
 
 
 def _of_models(points: Sequence[Point]) -> list[ModelMetric]:

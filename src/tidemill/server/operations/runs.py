@@ -11,7 +11,16 @@ from tidemill.pipelines.records import Evaluation, GateReport, PipelineRun
 from tidemill.server.operations.errors import BadArgument
 from tidemill.server.operations.records import Job
 from tidemill.server.operations.subject import USER, Limit, Subject, changes
-from tidemill.tracking.records import Artifact, Experiment, Metric, NewRun, Run, RunStatus
+from tidemill.tracking.records import (
+    Artifact,
+    Experiment,
+    Metric,
+    NewRun,
+    Run,
+    RunDetail,
+    RunStatus,
+    View,
+)
 
 
 class Runs(Subject):
@@ -21,9 +30,27 @@ class Runs(Subject):
         """The newest runs."""
         return self._home.tracking.runs(limit=limit)
 
+    def search_runs(
+        self,
+        filter: str = "",
+        order_by: list[str] | None = None,
+        experiments: list[str] | None = None,
+        view: View = "active",
+        limit: Limit = 20,
+    ) -> list[Run]:
+        """The runs that a filter lets through, of the experiments named or of all."""
+        tracking = self._home.tracking
+        ids = None if experiments is None else tracking.experiment_ids(experiments)
+        orders = order_by or []
+        return tracking.search(ids, filter, order_by=orders, view=view, limit=limit).items
+
     def run(self, id: str) -> Run:
         """One run."""
         return self._home.tracking.get(id)
+
+    def run_detail(self, id: str) -> RunDetail:
+        """One run, with what it read and wrote."""
+        return self._home.tracking.detail(id)
 
     def pipeline_run(self, id: str) -> PipelineRun:
         """One run of a pipeline, with its steps."""

@@ -18,6 +18,8 @@ async function tracked(path, body) {
   return told;
 }
 
+// A comma parts the members of an order, but for one in quotes.
+const ordered = (text) => (text.match(/(?:`[^`]*`|"[^"]*"|[^,])+/g) || []).map((part) => part.trim()).filter(Boolean);
 const named = (entries) => Object.fromEntries((entries || []).map((e) => [e.key, e.value]));
 const moment = (millis) => (millis ? new Date(millis).toISOString().slice(0, 16).replace("T", " ") : "–");
 const param = (value) => (/^-?\d+\.\d{7,}$/.test(value ?? "") ? figure(Number(value)) : figure(value));
@@ -34,7 +36,7 @@ async function list() {
   const experiment = place("experiment").value;
   const body = { experiment_ids: experiment ? [experiment] : everywhere, max_results: 100 };
   if (place("filter").value.trim()) body.filter = place("filter").value;
-  if (place("order").value.trim()) body.order_by = [place("order").value];
+  if (place("order").value.trim()) body.order_by = ordered(place("order").value);
   const { runs = [] } = await tracked("/runs/search", body);
   const counts = {};
   for (const run of runs) for (const m of run.data.metrics || []) counts[m.key] = (counts[m.key] || 0) + 1;
