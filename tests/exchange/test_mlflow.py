@@ -171,6 +171,14 @@ def test_keys_that_cannot_be_kept_are_named(small: Small, home: Home, key: str) 
         _import(home, small.path)
 
 
+def test_a_file_that_cannot_be_kept_is_named_with_its_run(small: Small, home: Home) -> None:
+    run_id = small.add_run("first")
+    (small.folder / f"mlruns/7/{run_id}/artifacts/a\\b").write_bytes(b"1")
+    with pytest.raises(BadSource, match=rf"of {run_id} cannot be kept.*Rename it") as caught:
+        _import(home, small.path)
+    assert "'a\\\\b'" in caught.value.what
+
+
 def test_bad_sources_are_told_apart(tmp_path: Path, small: Small) -> None:
     text = tmp_path / "notes.txt"
     text.write_text("not a database")

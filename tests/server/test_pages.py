@@ -75,6 +75,31 @@ def test_runs_are_listed_looked_at_and_compared(server: Server, tmp_path: Path) 
     assert '<tr class="differs"><td>depth</td>' in both
 
 
+@pytest.mark.timeout(300)
+def test_a_run_shows_what_it_read_wrote_and_belongs_to(server: Server, tmp_path: Path) -> None:
+    outer = tm.start_run(run_name="outer", description="said <i>so</i>")
+    with outer, tm.start_run(run_name="inner", nested=True) as inner:
+        pass
+    core = f"{server.address}/api/2.0/mlflow"
+    told = httpx.post(f"{core}/logged-models", json={"experiment_id": "0", "name": "net"}).json()
+    model = told["model"]["info"]["model_id"]
+    httpx.put(
+        f"{core}-artifacts/artifacts/0/models/{model}/artifacts/MLmodel", content=b"x"
+    ).raise_for_status()
+    read = {"dataset": {"name": "rows", "digest": "d1", "source_type": "local", "source": "x"}}
+    for path, body in (
+        ("log-inputs", {"datasets": [read]}),
+        ("outputs", {"models": [{"model_id": model, "step": 0}]}),
+    ):
+        given = {"run_id": outer.id} | body
+        httpx.post(f"{core}/runs/{path}", json=given).raise_for_status()
+    page = f"{server.address}/page/runs.html#runs/"
+    shown = drawn(f"{page}{outer.id}", tmp_path)
+    for text in ("said &lt;i&gt;so&lt;/i&gt;", "rows<small> d1", "net<small>", "MLmodel", "inner"):
+        assert text in shown
+    assert ">outer</a>" in drawn(f"{page}{inner.id}", tmp_path)
+
+
 @pytest.mark.timeout(120)
 def test_an_empty_home_says_what_to_do(server: Server, tmp_path: Path) -> None:
     assert "Nothing is deployed yet" in drawn(server.address, tmp_path)

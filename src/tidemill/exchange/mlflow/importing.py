@@ -19,6 +19,7 @@ from tidemill.exchange.mlflow.records import (
 from tidemill.exchange.mlflow.taking import Take
 from tidemill.journal.service import Journal
 from tidemill.registry.intake import RegistryIntake
+from tidemill.registry.names import checked_name
 from tidemill.registry.records import ModelVersion
 from tidemill.storage.blobs.protocol import BlobStore
 from tidemill.tracking.intake import Intake
@@ -63,6 +64,7 @@ class MlflowImport:
 
         Raises:
             ArtifactsElsewhere: Artifacts lie where the source may not read; nothing was written.
+            BadModelName: A model's name cannot be one here; nothing was written.
             NameTaken: A model has the name of another one here; nothing was written.
             BadSource: The source is damaged.
             Incomplete: Something is missing afterwards.
@@ -92,6 +94,7 @@ class MlflowImport:
 
     def _refuse_clashes(self, registered: Sequence[SourceRegistered]) -> None:
         for entry in registered:
+            checked_name(entry.model.name)
             clash = self._registry.clash(entry.versions)
             if clash is not None:
                 raise NameTaken(

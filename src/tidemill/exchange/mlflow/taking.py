@@ -11,8 +11,10 @@ from tidemill.exchange.errors import BadSource
 from tidemill.exchange.mlflow.protocol import Source
 from tidemill.exchange.mlflow.records import SourceFile, SourceModel, SourceRun, Tally
 from tidemill.storage.blobs.protocol import BlobStore
+from tidemill.tracking.errors import BadArtifactPath
 from tidemill.tracking.intake import Held, Intake
 from tidemill.tracking.records import Artifact, LoggedModel, Metric, Run
+from tidemill.tracking.validation import check_path
 
 POINTS_AT_ONCE = 20_000
 FILES_AT_ONCE = 500
@@ -123,6 +125,7 @@ class Take:
                 self.read += Tally(artifacts=1)
                 if (name, file.path) in known:
                     continue
+                _require_path(name, file.path)
                 waiting.append((name, self._stored(file)))
                 if len(waiting) >= FILES_AT_ONCE:
                     yield waiting
@@ -139,6 +142,17 @@ class Take:
         with file.open() as stream:
             blob = self._blobs.put(stream)
         return Artifact(path=file.path, digest=blob.digest, size=blob.size)
+
+
+def _require_path(owner: str, path: str) -> None:
+    try:
+        check_path(path)
+    except BadArtifactPath as error:
+        raise BadSource(
+            f"The file {path[:200]!r} of {owner} cannot be kept under its name.",
+            expected=error.expected,
+            hint="Rename it in the source, or leave files out with --no-artifacts.",
+        ) from error
 
 
 def _run_tally(batch: Sequence[SourceRun]) -> Tally:

@@ -75,8 +75,9 @@ def translated(error: BaseException) -> MlflowError:
     The client repeats what fails with 500, so nothing that is the user's doing may be one.
     """
     code = _code(error)
-    ours = isinstance(error, TidemillError)
-    what = error.what if ours else f"Something went wrong: {type(error).__name__}."
+    what = f"Something went wrong: {type(error).__name__}."
+    if isinstance(error, TidemillError):
+        what = error.what
     return MlflowError(code, what, *_CLASSES.get(code, ()))
 
 

@@ -6,6 +6,8 @@ const CORE = "/ajax-api/2.0/mlflow";
 const PAUSE = 2500;
 const COLOURS = 6;
 const chosen = new Set();
+// What was asked for last: the fields may hold what is still being typed.
+let asked = { filter: "", order: "" };
 let timer = 0;
 
 async function tracked(path, body) {
@@ -26,6 +28,7 @@ const param = (value) => (/^-?\d+\.\d{7,}$/.test(value ?? "") ? figure(Number(va
 
 function lasted(info) {
   const seconds = Math.max(0, ((info.end_time || Date.now()) - info.start_time) / 1000);
+  if (seconds >= 172800) return `${(seconds / 86400).toFixed(0)} days`;
   if (seconds < 90) return `${seconds.toFixed(seconds < 10 ? 1 : 0)} s`;
   return seconds < 5400 ? `${(seconds / 60).toFixed(0)} min` : `${(seconds / 3600).toFixed(1)} h`;
 }
@@ -35,8 +38,8 @@ function lasted(info) {
 async function list() {
   const experiment = place("experiment").value;
   const body = { experiment_ids: experiment ? [experiment] : everywhere, max_results: 100 };
-  if (place("filter").value.trim()) body.filter = place("filter").value;
-  if (place("order").value.trim()) body.order_by = ordered(place("order").value);
+  if (asked.filter.trim()) body.filter = asked.filter;
+  if (asked.order.trim()) body.order_by = ordered(asked.order);
   const { runs = [] } = await tracked("/runs/search", body);
   const counts = {};
   for (const run of runs) for (const m of run.data.metrics || []) counts[m.key] = (counts[m.key] || 0) + 1;
@@ -114,30 +117,78 @@ async function detail(id) {
     element("h2", { className: `dot ${run.info.status}`, textContent: run.info.run_name || id }),
     element("span", { textContent: `${run.info.status.toLowerCase()} · ${moment(run.info.start_time)} · ${lasted(run.info)} · ${run.info.user_id}` }),
     element("span", { textContent: id }));
+  const note = element("p", { className: "note", textContent: tags["mlflow.note.content"] || "" });
   const left = element("div", {}, facts("Metrics", Object.fromEntries(metrics.map((m) => [m.key, m.value]))), facts("Params", named(run.data.params)));
-  const right = element("div", {}, await files(id), facts("Tags", shown));
-  place("content").replaceChildren(top, element("div", { className: "plots" }, ...plots.filter(Boolean)), element("div", { className: "columns" }, left, right));
+  const own = files((folder) => `/artifacts/list?run_id=${encodeURIComponent(id)}&path=${encodeURIComponent(folder)}`,
+    (path) => `/get-artifact?run_id=${encodeURIComponent(id)}&path=${encodeURIComponent(path)}`);
+  const around = await Promise.all([own, models(run), family(run, tags)]);
+  const right = element("div", {}, titled("Artifacts", around[0]), ...around[1], ...datasets(run), ...around[2], facts("Tags", shown));
+  place("content").replaceChildren(top, note, element("div", { className: "plots" }, ...plots.filter(Boolean)), element("div", { className: "columns" }, left, right));
   say(run.info.status === "RUNNING" ? "live" : "ended");
   return run.info.status === "RUNNING";
 }
 
-async function files(id, folder = "") {
-  const query = `run_id=${encodeURIComponent(id)}${folder ? `&path=${encodeURIComponent(folder)}` : ""}`;
-  const { files: found = [] } = await tracked(`/artifacts/list?${query}`);
+const titled = (title, ...parts) => element("div", {}, element("h2", { textContent: title }), ...parts);
+const stretch = (rows) => element("table", {}, ...rows);
+
+// The models that a run read or wrote: MLflow keeps their files with them, not with the run.
+async function models(run) {
+  const ways = [["written", run.outputs?.model_outputs || []], ["read", run.inputs?.model_inputs || []]];
+  const parts = ways.flatMap(([way, found]) => found.slice(0, 20).map(async ({ model_id: id }) => {
+    const at = `/logged-models/${encodeURIComponent(id)}`;
+    const about = await tracked(at).then((told) => told.model.info, () => null);
+    const said = about ? about.status.replace("LOGGED_MODEL_", "").toLowerCase() : "not there any more";
+    const cell = element("td", {}, about ? about.name : id, element("small", { textContent: ` ${id}` }));
+    if (about) {
+      cell.append(await files((folder) => `${at}/artifacts/directories?artifact_directory_path=${encodeURIComponent(folder)}`,
+        (path) => `${CORE}${at}/artifacts/files?artifact_file_path=${encodeURIComponent(path)}`));
+    }
+    return row([cell, element("td", { className: "number", textContent: `${way}, ${said}` })]);
+  }));
+  return parts.length ? [titled("Models", stretch(await Promise.all(parts)))] : [];
+}
+
+function datasets(run) {
+  const read = (run.inputs?.dataset_inputs || []).map(({ dataset, tags }) => {
+    const context = named(tags)["mlflow.data.context"] || "";
+    return row([element("td", {}, dataset.name, element("small", { textContent: ` ${dataset.digest}` })), context]);
+  });
+  return read.length ? [titled("Datasets", stretch(read))] : [];
+}
+
+// The run that this one belongs to, and those that belong to it.
+async function family(run, tags) {
+  const parent = tags["mlflow.parentRunId"];
+  const filter = `tags.\`mlflow.parentRunId\` = '${run.info.run_id}'`;
+  const { runs: children = [] } = await tracked("/runs/search", { experiment_ids: [run.info.experiment_id], filter, max_results: 100 });
+  const rows = children.map((child) => row([kin(child.info), moment(child.info.start_time)]));
+  if (/^[0-9a-f]{32}$/.test(parent || "")) {
+    const told = await tracked(`/runs/get?run_id=${parent}`).catch(() => null);
+    if (told) rows.unshift(row([kin(told.run.info), "belongs to it"]));
+  }
+  return rows.length ? [titled("Nested runs", stretch(rows))] : [];
+}
+
+function kin(info) {
+  return element("td", {}, element("a", { className: `dot ${info.status}`, textContent: info.run_name || info.run_id, href: `#runs/${info.run_id}` }));
+}
+
+// A folder's files; `list` says where it is asked for, `where` a file is.
+async function files(list, where, folder = "") {
+  const { files: found = [] } = await tracked(list(folder));
   const rows = found.map((file) => {
     const link = element("a", { textContent: file.path.split("/").pop() + (file.is_dir ? "/" : "") });
     const cell = element("td", {}, link);
     if (file.is_dir) {
       link.href = "#";
-      link.onclick = async (event) => { event.preventDefault(); cell.replaceChildren(link, await files(id, file.path)); };
+      link.onclick = async (event) => { event.preventDefault(); cell.replaceChildren(link, await files(list, where, file.path)); };
     } else {
-      link.href = `/get-artifact?run_id=${encodeURIComponent(id)}&path=${encodeURIComponent(file.path)}`;
+      link.href = where(file.path);
       link.download = "";
     }
     return row([cell, element("td", { className: "number", textContent: file.is_dir ? "" : `${file.file_size.toLocaleString("en")} B` })]);
   });
-  const table = rows.length ? element("table", {}, ...rows) : element("p", { className: "empty", textContent: "none" });
-  return folder ? table : element("div", {}, element("h2", { textContent: "Artifacts" }), table);
+  return rows.length ? stretch(rows) : element("p", { className: "empty", textContent: "none" });
 }
 
 // Several runs
@@ -173,7 +224,9 @@ let everywhere = [];
 
 async function experiments() {
   const { experiments: found = [] } = await tracked("/experiments/search", { max_results: 1000 });
+  const before = everywhere.join();
   everywhere = found.map((e) => e.experiment_id);
+  if (before === everywhere.join()) return;
   const options = found.map((e) => element("option", { value: e.experiment_id, textContent: e.name }));
   place("experiment").replaceChildren(element("option", { value: "", textContent: "all experiments" }), ...options);
 }
@@ -186,8 +239,8 @@ async function show() {
     const run = path.match(/(?:^|\/)runs\/([0-9a-f]{32})/);
     const several = path.match(/^compare\/([0-9a-f,]+)$/);
     const experiment = path.match(/^experiments\/([0-9a-f]+)$/);
-    if (!everywhere.length) await experiments();
-    if (experiment) place("experiment").value = experiment[1];
+    if (!run && !several) await experiments();
+    if (!run && !several) place("experiment").value = experiment ? experiment[1] : "";
     place("search").hidden = Boolean(run || several);
     if (run) again = await detail(run[1]);
     else if (several) again = await compare(several[1].split(",").slice(0, 12));
@@ -200,7 +253,14 @@ async function show() {
   if (again) timer = setTimeout(show, PAUSE);
 }
 
-place("form").onsubmit = (event) => { event.preventDefault(); show(); };
-place("experiment").onchange = show;
+place("form").onsubmit = (event) => {
+  event.preventDefault();
+  asked = { filter: place("filter").value, order: place("order").value };
+  show();
+};
+place("experiment").onchange = () => {
+  const { value } = place("experiment");
+  location.hash = value ? `experiments/${value}` : "";
+};
 window.onhashchange = show;
 show();
