@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tidemill.cli.entry import Context
     from tidemill.exchange.mlflow.records import Imported
+    from tidemill.home import Home
 
 
 def register(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -62,12 +63,10 @@ def _import(context: Context, given: argparse.Namespace) -> int:
 def _from_mlflow(context: Context, what: str, given: argparse.Namespace) -> int:
     from tidemill.cli.progress import bar
     from tidemill.exchange.mlflow.opening import open_source
-    from tidemill.home import Home
-    from tidemill.sdk.session import find_home
 
     source = open_source(what, artifacts=given.artifacts)
     try:
-        with Home.open(find_home(context.home)) as home, bar("runs") as progress:
+        with _alone(context) as home, bar("runs") as progress:
             imported = home.mlflow_import.run(
                 source,
                 actor="user:local",
@@ -98,10 +97,8 @@ def _say(context: Context, imported: Imported) -> None:
 def _export(context: Context, given: argparse.Namespace) -> int:
     from tidemill.cli.output import size
     from tidemill.cli.progress import bar
-    from tidemill.home import Home
-    from tidemill.sdk.session import find_home
 
-    with Home.open(find_home(context.home), create=False) as home, bar("files") as progress:
+    with _alone(context, create=False) as home, bar("files") as progress:
         manifest = home.exporter.write(given.folder.absolute(), on_progress=progress)
     if not context.output.data(manifest):
         rows = sum(manifest.rows.values())
@@ -115,14 +112,29 @@ def _export(context: Context, given: argparse.Namespace) -> int:
 def _restore(context: Context, folder: Path) -> int:
     from tidemill.cli.progress import bar
     from tidemill.exchange.whole.restoring import read_manifest
-    from tidemill.home import Home
     from tidemill.sdk.session import find_home
 
     read_manifest(folder)  # before a home is made for nothing
-    path = find_home(context.home)
-    with Home.open(path) as home, bar("files") as progress:
+    with _alone(context) as home, bar("files") as progress:
         manifest = home.restorer.read(folder.absolute(), on_progress=progress)
     if not context.output.data(manifest):
         rows = sum(manifest.rows.values())
+        path = find_home(context.home)
         context.output.write(f"{path}: {rows:,} rows, {manifest.blobs:,} files")
     return 0
+
+
+def _alone(context: Context, *, create: bool = True) -> Home:
+    """Open the home; whoever has it open cannot do this instead of us."""
+    from tidemill.home import Home
+    from tidemill.sdk.session import find_home
+    from tidemill.storage.lock import HomeOwned
+
+    try:
+        return Home.open(find_home(context.home), create=create)
+    except HomeOwned as error:
+        raise HomeOwned(
+            error.what,
+            expected="a home that nobody has open, to move in or out",
+            hint="Stop `tidemill up` first, and start it again afterwards.",
+        ) from error
