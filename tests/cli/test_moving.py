@@ -21,7 +21,7 @@ def test_a_home_that_is_open_elsewhere_must_be_left_first(
     (tmp_path / "mlruns" / "0").mkdir(parents=True)
     (tmp_path / "mlruns" / "0" / "meta.yaml").write_text("experiment_id: '0'\nname: Default\n")
     with Home.open(tmp_path / "home"):
-        assert run([*words, "--home", str(tmp_path / "home")]) == 1
+        assert run([*words, "--home", str(tmp_path / "home")]) == 4
     said = capsys.readouterr().err
     assert "is owned by process" in said
     assert "Stop `tidemill up` first" in said

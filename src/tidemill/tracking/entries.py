@@ -25,6 +25,8 @@ PointRow = tuple[str, str, int, int, float, bool]
 _TextRow = tuple[str, str, str]
 _State = tuple[str, str]
 """A run's lifecycle and its experiment."""
+NAME_TAG = "mlflow.runName"
+"""The tag that is a run's name."""
 _ASKED_AT_ONCE = 500
 _TOGETHER = 128
 
@@ -87,6 +89,7 @@ def write(connection: Connection, batches: Sequence[Batch]) -> list[BaseExceptio
     _keep(connection, points, states)
     _insert(connection, "params", params)
     _insert(connection, "tags", [(*name, value) for name, value in tags.items()])
+    _rename(connection, tags)
     return answers
 
 
@@ -101,6 +104,14 @@ def _keep(connection: Connection, points: Sequence[PointRow], states: dict[str, 
     for run_id, key, loose in _insert(connection, "newest", best):
         if loose >= ENOUGH:
             make_blocks(connection, run_id, key, loose)
+
+
+def _rename(connection: Connection, tags: dict[tuple[str, str], str]) -> None:
+    for (run_id, key), name in tags.items():
+        if key == NAME_TAG and name:
+            mark = _marks(connection, (name,))
+            query = f"UPDATE tracking_runs SET name = {mark} WHERE id = {mark}"  # noqa: S608 marks
+            _execute(connection, query, (name[:500], run_id))
 
 
 def _refusal(batch: Batch, states: dict[str, _State]) -> BaseException | None:

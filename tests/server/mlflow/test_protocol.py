@@ -309,6 +309,26 @@ def test_a_path_cannot_leave(ask: Ask, path: str) -> None:
     assert ask("GET", f"{FILES}?path={path}").status_code in {200, 400, 404}
 
 
+def test_a_run_is_renamed_by_its_tag(ask: Ask, run: str) -> None:
+    tag = {"key": "mlflow.runName", "value": "new"}
+    for path, body, name in (
+        ("set-tag", tag, "new"),
+        ("log-batch", {"tags": [tag | {"value": "newer"}]}, "newer"),
+        ("set-tag", tag | {"value": ""}, "newer"),
+    ):
+        assert ask("POST", f"{CORE}/runs/{path}", json={"run_id": run} | body).json() == {}
+        kept = ask("GET", f"{CORE}/runs/get?run_id={run}").json()["run"]
+        assert kept["info"]["run_name"] == name
+
+
+def test_a_prompt_does_not_become_a_model(ask: Ask) -> None:
+    tags = [{"key": "mlflow.prompt.is_prompt", "value": "true"}]
+    for path in ("registered-models", "model-versions"):
+        answer = ask("POST", f"{CORE}/{path}/create", json={"name": "p", "tags": tags})
+        _wrong(answer, 501, "NOT_IMPLEMENTED", "does not offer prompts")
+    assert ask("GET", f"{CORE}/registered-models/search").json() == {}
+
+
 def test_what_is_out_of_scope_says_so(ask: Ask) -> None:
     for path in ("/api/3.0/mlflow/traces/search", "/v1/traces", f"{CORE}/gateway/x"):
         _wrong(ask("POST", path, json={}), 501, "NOT_IMPLEMENTED", "does not offer")

@@ -14,7 +14,7 @@ from tidemill.server.mlflow.errors import BadRequest
 from tidemill.server.mlflow.experiments import ACTOR
 from tidemill.server.mlflow.records import Answer, Entry, entries, millis
 from tidemill.server.mlflow.requests import required
-from tidemill.server.mlflow.versions import number_of, version_answer
+from tidemill.server.mlflow.versions import number_of, refuse_prompt, version_answer
 
 _MOST = 1000
 _ALIAS = re.compile(r"[\w.-]+")
@@ -71,6 +71,7 @@ class Registered:
         self._catalogue = catalogue
 
     def create(self, request: CreateRegistered) -> Answer:
+        refuse_prompt(request.tags)
         made = self._catalogue.create(
             required(request.name, "name"),
             actor=ACTOR,

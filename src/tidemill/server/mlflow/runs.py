@@ -26,6 +26,7 @@ from tidemill.server.mlflow.records import (
 )
 from tidemill.server.mlflow.requests import number, required, wrong
 from tidemill.storage.db.search import offset_of, token_of
+from tidemill.tracking.entries import NAME_TAG
 from tidemill.tracking.records import (
     DatasetInput,
     Experiment,
@@ -41,7 +42,6 @@ from tidemill.tracking.records import (
 )
 from tidemill.tracking.service import Tracking
 
-NAME_TAG = "mlflow.runName"
 PARENT_TAG = "mlflow.parentRunId"
 HISTORY_TAG = "mlflow.log-model.history"
 BATCH = {"metrics": 1000, "params": 100, "tags": 100}
@@ -238,8 +238,6 @@ class Runs:
     def set_tag(self, request: LogEntry) -> Answer:
         run_id = self.exact(request.run)
         self._tracking.log(run_id, tags=[Tag(required(request.key, "key"), request.value)])
-        if request.key == NAME_TAG:
-            self._tracking.update_run(run_id, name=request.value[:500], actor=ACTOR)
         return {}
 
     def delete_tag(self, request: LogEntry) -> Answer:

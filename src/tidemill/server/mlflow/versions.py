@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from tidemill.registry.catalogue import Catalogue
 from tidemill.registry.records import ModelVersion
 from tidemill.registry.service import Registry
-from tidemill.server.mlflow.errors import BadRequest
+from tidemill.server.mlflow.errors import BadRequest, NotOffered
 from tidemill.server.mlflow.experiments import ACTOR
 from tidemill.server.mlflow.records import Answer, Entry, entries, millis
 from tidemill.server.mlflow.requests import required
@@ -70,6 +72,7 @@ class Versions:
         self._sources = sources
 
     def create(self, request: CreateVersion) -> Answer:
+        refuse_prompt(request.tags)
         name = required(request.name, "name")
         origin = self._sources.origin(
             required(request.source, "source"), request.run_id, request.model_id
@@ -161,6 +164,16 @@ class Versions:
             before = []
         told = [*before, {"name": made.model, "version": made.version}]
         self._models.set_tags(model_id, {VERSIONS_TAG: msgspec.json.encode(told).decode()})
+
+
+def refuse_prompt(tags: Sequence[Entry]) -> None:
+    """Refuse what MLflow keeps among models and is none.
+
+    Raises:
+        NotOffered: The tags are a prompt's.
+    """
+    if any(tag.key == "mlflow.prompt.is_prompt" and tag.value == "true" for tag in tags):
+        raise NotOffered("Tidemill does not offer prompts of MLflow.")
 
 
 def number_of(version: str | int) -> int:
