@@ -96,6 +96,28 @@ def test_secrets_large_files_and_ignored_ones_stay_behind(tmp_path: Path) -> Non
     assert found.commit == ""
 
 
+@pytest.mark.parametrize("ignored", [True, False])
+def test_a_home_inside_the_repository_is_no_code(
+    ignored: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    git(tmp_path, "init", "--quiet")
+    write(tmp_path, {"tidemill.toml": b"", "train.py": b"x = 1"})
+    home = tmp_path / ".tidemill"
+    Home.open(home).close()
+    if not ignored:  # as homes were before, and a spool without a home is
+        (home / ".gitignore").unlink()
+    monkeypatch.chdir(tmp_path)
+    with tm.start_run() as run:
+        pass
+    with Home.open(home) as opened:
+        kept = {a.path for a in opened.tracking.artifacts(run.id)}
+    assert kept == {
+        "environment.lock",
+        "code/untracked/tidemill.toml",
+        "code/untracked/train.py",
+    }
+
+
 def test_the_lock_names_every_distribution() -> None:
     lines = environment_lock().splitlines()
     assert lines[0].startswith("# Python 3.")

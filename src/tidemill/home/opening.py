@@ -26,7 +26,11 @@ def home_record(path: Path, project: Path | None) -> HomeRecord:
     record = msgspec.structs.replace(
         known, project=None if project is None else str(project.absolute())
     )
-    if record != known or not (path / "home.json").exists():
+    new = not (path / "home.json").exists()
+    if new:
+        # A home inside a repository is no code, and holds what is nobody else's business.
+        (path / ".gitignore").write_text("*\n", "utf-8")
+    if new or record != known:
         write_record(path, record)
     return record
 

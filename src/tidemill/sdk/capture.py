@@ -55,8 +55,13 @@ class Capture(msgspec.Struct, frozen=True, kw_only=True):
     left_out: tuple[str, ...]
 
 
-def captured(folder: Path) -> Capture | None:
-    """Return the code around a folder, or nothing where it is in no git repository."""
+def captured(folder: Path, *, home: Path | None = None) -> Capture | None:
+    """Return the code around a folder, or nothing where it is in no git repository.
+
+    Args:
+        folder: Where the program runs.
+        home: A home that may lie in the repository, and is no part of the code.
+    """
     try:
         root = Path(_git(folder, "rev-parse", "--show-toplevel").decode().strip())
         commit = _git(root, "rev-parse", "--verify", "--quiet", "HEAD^{commit}", fails="")
@@ -71,6 +76,8 @@ def captured(folder: Path) -> Capture | None:
     size = len(patch)
     for name in sorted(names.decode(errors="surrogateescape").split("\0")[:-1]):
         path = root / name
+        if home is not None and path.is_relative_to(home.resolve()):
+            continue
         length = path.stat().st_size if path.is_file() and not path.is_symlink() else None
         fits = length is not None and length <= MOST_OF_FILE and size + length <= MOST_OF_ALL
         if not fits or _is_secret(name):

@@ -433,7 +433,7 @@ def _capture(run: RunHandle) -> None:
 
     run.log_bytes(capture.environment_lock().encode(), capture.LOCK)
     tags = {"mlflow.source.name": capture.script(), "mlflow.source.type": "LOCAL"}
-    code = capture.captured(Path.cwd())
+    code = capture.captured(Path.cwd(), home=home_folder())
     if code is not None:
         known = {
             "mlflow.source.git.commit": code.commit,
