@@ -214,7 +214,7 @@ def test_a_file_is_no_folder(tracking: Tracking, run: Run) -> None:
     "path",
     [
         "", ".", "..", "/etc/passwd", "a/../b", "a/./b", "a//b", "a/", "a\\b", "a\x00", "a\n",
-        "x" * 256, "/".join("a" * 101), "\ud800", "../../x",
+        "x" * 256, "/".join("a" * 101), "\ud800", "../../x", "a\ufffdb",
     ],
 )  # fmt: skip
 def test_what_cannot_be_a_path_is_refused(tracking: Tracking, run: Run, path: str) -> None:

@@ -19,6 +19,8 @@ MAX_TAG = 8000
 MAX_EXPERIMENT_TAG = 20_000
 MAX_NAME = 500
 _KEY = re.compile(r"[/\w.\- :]+")
+_UNREADABLE = "\ufffd"
+"""Stands for bytes that are no text: two files could not be told apart by it."""
 _LEAST, _MOST = -(2**63), 2**63 - 1
 
 
@@ -122,6 +124,7 @@ def check_path(path: str) -> None:
         or not _is_unicode(path)
         or any(part in {".", ".."} or len(part.encode()) > 255 for part in parts)
         or "\\" in path
+        or _UNREADABLE in path
         or any(ord(c) < 32 or ord(c) == 127 for c in path)
     ):
         raise BadArtifactPath(
