@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tidemill.core.clock import SimulatedClock
 from tidemill.core.ids import Ids
+from tidemill.tracking import selection
 from tidemill.tracking.records import Metric
 from tidemill.tracking.service import Tracking
 
@@ -22,6 +24,7 @@ VALUES = st.none() | st.sampled_from([0.5, 1.0, -1.0, math.inf, -math.inf, math.
     descending=st.booleans(),
     limit=st.integers(1, 5),
     only=st.booleans(),
+    rare=st.sampled_from([0, 4000]),
 )
 def test_pages_are_those_of_a_sort(
     tracking: Tracking,
@@ -31,6 +34,7 @@ def test_pages_are_those_of_a_sort(
     descending: bool,
     limit: int,
     only: bool,
+    rare: int,
 ) -> None:
     mine, other = (tracking.experiment(ids.new()).id for _ in range(2))  # each example its own
     logged: list[tuple[str, float | None]] = []
@@ -46,14 +50,15 @@ def test_pages_are_those_of_a_sort(
     filter = "tags.even = 'True'" if only else ""
     found: list[str] = []
     token: str | None = None
-    while True:
-        page = tracking.search(
-            [mine], filter, order_by=[f"metrics.m {way}"], limit=limit, token=token
-        )
-        found += [run.id for run in page.items]
-        token = page.token
-        if token is None:
-            break
+    order = [f"metrics.m {way}"]
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(selection, "RARE", rare)
+        while token is not None or not found:
+            page = tracking.search([mine], filter, order_by=order, limit=limit, token=token)
+            found += [run.id for run in page.items]
+            token = page.token
+            if token is None:
+                break
 
     def rank(entry: tuple[int, tuple[str, float | None]]) -> tuple[int, float, int]:
         at, (_, value) = entry

@@ -255,20 +255,21 @@ class Reading(Experiments):
     ) -> Callable[[Connection, int, int], Sequence[Row[Any]]]:
         """Return what reads a stretch of the rows that a search finds."""
         columns = store.runs.c
-        where = [*seen(columns.lifecycle, view), *condition(search.RUNS, filter)]
-        ranking = ranking_of(experiment_ids, order_by)
-        if ranking is not None:
-            return lambda connection, most, offset: read_ranked(
-                connection, ranking, where, most, offset
-            )
+        passing = [*seen(columns.lifecycle, view), *condition(search.RUNS, filter)]
+        where = list(passing)
         if experiment_ids is not None:
             only = len(experiment_ids) == 1
             of = columns.experiment_id
             where.insert(0, of == experiment_ids[0] if only else of.in_(list(experiment_ids)))
+        ranking = ranking_of(experiment_ids, order_by)
         order = ordering(search.RUNS, order_by, (columns.started.desc(), columns.id.asc()))
 
         def read(connection: Connection, most: int, offset: int) -> Sequence[Row[Any]]:
             chosen = selection_of(connection, filter)
+            # Few runs are sorted sooner than they are met along the metric's index.
+            if ranking is not None and chosen.source is store.runs:
+                passed = [*passing, *chosen.where]
+                return read_ranked(connection, ranking, passed, most, offset)
             return store.read_rows(
                 connection,
                 *where,
