@@ -98,6 +98,8 @@ def test_a_run_shows_what_it_read_wrote_and_belongs_to(server: Server, tmp_path:
     for text in ("said &lt;i&gt;so&lt;/i&gt;", "rows<small> d1", "net<small>", "MLmodel", "inner"):
         assert text in shown
     assert ">outer</a>" in drawn(f"{page}{inner.id}", tmp_path)
+    missing = drawn(f"{page}{'0' * 32}", tmp_path)
+    assert f"Run with id={'0' * 32} not found" in missing.partition("</section>")[2]
 
 
 @pytest.mark.timeout(120)

@@ -59,7 +59,7 @@ async function model(name) {
     worded("p", c.reason), element("p", { className: "result", textContent: c.actor })));
   const none = element("li", { className: "empty", textContent: "Nothing yet." });
   place("content").replaceChildren(
-    element("div", { className: "bartop" }, element("h2", { textContent: name }), element("span", { textContent: `${versions.length} versions` })),
+    element("div", { className: "bartop" }, element("h2", { textContent: name }), element("span", { textContent: `${versions.length} ${versions.length === 1 ? "version" : "versions"}` })),
     element("div", { className: "plots" }, ...plots), element("div", { className: "scroll" }, table),
     element("div", {}, element("h2", { textContent: "What was live when, and why" }), element("ol", { className: "line" }, ...(past.length ? past : [none]))));
   say(`model ${name}`);

@@ -248,7 +248,9 @@ async function show() {
     place("trouble").textContent = "";
   } catch (error) {
     place("trouble").textContent = error.message;
-    if (error instanceof TypeError) say("no answer", false);
+    const alone = place("search").hidden;
+    say(error instanceof TypeError ? "no answer" : alone ? "not found" : "refused", false);
+    if (alone && !(error instanceof TypeError)) place("content").replaceChildren();
   }
   if (again) timer = setTimeout(show, PAUSE);
 }
