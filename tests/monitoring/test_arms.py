@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,11 @@ from tidemill.core.clock import SimulatedClock, micros
 from tidemill.core.ids import Ids
 from tidemill.core.tasks import Task
 from tidemill.journal.service import Journal
-from tidemill.monitoring.arms import Arm, Arms
+from tidemill.monitoring.arms import Arms
 from tidemill.monitoring.mirrors import Mirrors
 from tidemill.monitoring.reference import Reference
 from tidemill.monitoring.service import Monitor
+from tidemill.monitoring.tally import Arm, Cut, Plan
 from tidemill.predictions.identity import ids_of, request_number
 from tidemill.predictions.records import LabelRecord, LabelRow, PredictionRecord
 from tidemill.predictions.writer import RecordWriter, labels_folder, predictions_folder
@@ -27,6 +28,7 @@ from tidemill.storage.db.engine import Database
 from .street import SIGNATURES, START, reference_of, rides
 
 LIVE = START + timedelta(days=30)
+EDGES_MS = (0.25, 0.5, 1.0)
 
 
 class Street:
@@ -84,10 +86,16 @@ class Street:
         self._labels.flush()
         self._monitor.observe("taxis")
 
-    def arm(self, version: int, **options: Any) -> Arm:
-        return self.arms.read(
-            "taxis", "taxi", version, steps=options.pop("steps", [LIVE]), **options
-        )
+    def arm(
+        self,
+        version: int,
+        *,
+        steps: Sequence[datetime] = (LIVE,),
+        metric: str | None = None,
+        cuts: Sequence[Cut] = (),
+    ) -> Arm:
+        plan = Plan(edges_ms=EDGES_MS, cuts=tuple(cuts), metric=metric)
+        return self.arms.read(f"r/{version}", "taxis", "taxi", version, plan=plan, steps=steps)
 
     def close(self) -> None:
         self._predictions.close()
@@ -109,12 +117,12 @@ def test_a_request_is_one_unit_however_many_rows_it_has(street: Street) -> None:
     street.answer([0.1] * 7, version=2, role="canary", status="error", latency_us=900)
     street.seen()
     first, second = street.arm(1), street.arm(2)
-    assert first.losses is not None
-    assert sorted(first.losses.sizes) == [1, 3, 40]
-    assert first.losses.totals.sum() == pytest.approx(-44 * np.log(0.9))
-    assert len(first.requests[0].latencies_us) == 3
-    assert (second.requests[0].latencies_us, second.requests[0].errors) == ([900], 1)
-    assert second.losses is None
+    assert (first.losses.count, first.losses.rows) == (3, 44)
+    assert first.losses.squares == 1 + 40**2 + 3**2
+    assert first.losses.mean == pytest.approx(-np.log(0.9))
+    assert [r.latencies for r in first.requests] == [(0, 3, 0, 0)]
+    assert [(r.latencies, r.errors) for r in second.requests] == [((0, 0, 1, 0), 1)]
+    assert second.losses.count == 0
 
 
 def test_requests_that_name_a_key_are_one_unit_by_key(street: Street) -> None:
@@ -122,9 +130,8 @@ def test_requests_that_name_a_key_are_one_unit_by_key(street: Street) -> None:
         street.label(street.answer([0.8, 0.8], number=street.number(key)), [True, False])
     street.seen()
     arm = street.arm(1)
-    assert arm.losses is not None
-    assert sorted(arm.losses.sizes) == [2, 6]
-    assert len(arm.requests[0].latencies_us) == 4
+    assert (arm.losses.count, arm.losses.squares) == (2, 2**2 + 6**2)
+    assert arm.requests[0].count == 4
 
 
 def test_requests_are_counted_by_step_and_shadows_are_not(street: Street) -> None:
@@ -134,8 +141,7 @@ def test_requests_are_counted_by_step_and_shadows_are_not(street: Street) -> Non
         street.answer([0.5], at=LIVE + timedelta(minutes=minute))
     street.answer([0.5], role="shadow")
     street.seen()
-    counts = [len(r.latencies_us) for r in street.arm(1, steps=steps).requests]
-    assert counts == [2, 1]
+    assert [r.count for r in street.arm(1, steps=steps).requests] == [2, 1]
 
 
 @pytest.mark.parametrize(
@@ -144,9 +150,7 @@ def test_requests_are_counted_by_step_and_shadows_are_not(street: Street) -> Non
 def test_the_loss_is_that_of_the_metric(street: Street, metric: str | None, loss: float) -> None:
     street.label(street.answer([0.9, 0.9]), [True, False])
     street.seen()
-    sums = street.arm(1, metric=metric).losses
-    assert sums is not None
-    assert sums.totals.sum() / sums.sizes.sum() == pytest.approx(loss, abs=1e-3)
+    assert street.arm(1, metric=metric).losses.mean == pytest.approx(loss, abs=1e-3)
 
 
 @pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
@@ -164,7 +168,7 @@ def test_answers_are_cut_by_what_was_usual_before(street: Street, task: Task) ->
     street.answer([float(usual.max()) + 1, float(usual.min()) - 1])
     street.seen()
     shares = street.arm(1, cuts=cuts).shares
-    assert [s.totals.sum() for s in shares] == [1.0] * len(cuts)
+    assert [s.total for s in shares] == [1] * len(cuts)
 
 
 def test_without_a_reference_probabilities_are_cut_evenly_and_numbers_by_the_past(

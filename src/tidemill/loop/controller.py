@@ -106,6 +106,7 @@ class Controller:
         for endpoint in self._rollouts.endpoints():
             self._monitor.observe(endpoint)
             made += self._judge_rollouts(endpoint, tell)
+        self._rollouts.close_ended()
         for endpoint in self._shadows.endpoints():
             self._monitor.observe(endpoint)
             self._shadows.look(endpoint)

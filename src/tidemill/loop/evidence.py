@@ -2,68 +2,87 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
-from tidemill.monitoring.arms import Arm, Arms, Cut, Sums
+from tidemill.monitoring.arms import Arms
+from tidemill.monitoring.tally import Arm, Cut, Plan
 from tidemill.serving.counters import Counter
-from tidemill.serving.evidence import Counts, Division, Evidence, StepCounts, Units
-from tidemill.serving.health import counted
+from tidemill.serving.evidence import Counts, Division, Evidence, StepCounts
+from tidemill.serving.health import EDGES_MS
 from tidemill.serving.records import Rollout
+
+_REMEMBERED = 20
 
 
 class Gathering:
     """Gathers evidence.
 
     Args:
-        arms: How versions fared, row by row.
+        arms: How versions fared, in sums.
     """
 
     def __init__(self, arms: Arms) -> None:
         self._arms = arms
-        self._known: dict[str, tuple[float | None, list[Cut]]] = {}
+        self._plans: dict[str, Plan] = {}
 
     def evidence(self, rollout: Rollout) -> Evidence:
         """Return everything that is known of a rollout."""
-        usual, cuts = self._fixed(rollout)
+        plan = self._plan(rollout)
         candidate, champion = (
             self._arms.read(
+                account,
                 rollout.endpoint,
                 target.model,
                 target.version,
+                plan=plan,
                 steps=rollout.steps_started or (rollout.started,),
-                cuts=cuts,
-                metric=rollout.policy.metric,
             )
-            for target in (rollout.candidate, rollout.champion)
+            for account, target in zip(
+                _accounts(rollout.id), (rollout.candidate, rollout.champion), strict=True
+            )
         )
         return Evidence(
             steps=_steps(rollout, candidate, champion),
-            usual_ms=usual,
-            losses=_units(candidate.losses),
-            champion_losses=_units(champion.losses),
+            usual_ms=plan.usual_ms,
+            losses=candidate.losses if candidate.losses.count else None,
+            champion_losses=champion.losses if champion.losses.count else None,
             divisions=tuple(
-                Division(name=cut.name, candidate=_sure(mine), champion=_sure(theirs))
-                for cut, mine, theirs in zip(cuts, candidate.shares, champion.shares, strict=True)
+                Division(name=cut.name, candidate=mine, champion=theirs)
+                for cut, mine, theirs in zip(
+                    plan.cuts, candidate.shares, champion.shares, strict=True
+                )
             ),
         )
 
     def counts(self, rollout: Rollout, steps: tuple[StepCounts, ...]) -> Evidence:
         """Return what the workers' own counts say of a rollout's health."""
-        usual, _ = self._fixed(rollout)
-        return Evidence(steps=steps, usual_ms=usual)
+        return Evidence(steps=steps, usual_ms=self._plan(rollout).usual_ms)
 
-    def _fixed(self, rollout: Rollout) -> tuple[float | None, list[Cut]]:
+    def close_others(self, rollouts: Iterable[Rollout]) -> None:
+        """Let go of what was kept of all rollouts but some."""
+        self._arms.close_others([name for r in rollouts for name in _accounts(r.id)])
+
+    def _plan(self, rollout: Rollout) -> Plan:
         """Return what was fixed before the rollout began; told by what came before, and kept."""
-        if rollout.id not in self._known:
-            champion, before = rollout.champion, rollout.started
-            usual = self._arms.usual_latency(rollout.endpoint, champion.version, before=before)
-            cuts: list[Cut] = []
-            if rollout.policy.max_shift is not None:
-                cuts = self._arms.cuts(
-                    rollout.endpoint, champion.model, champion.version, before=before
-                )
-            self._known = {rollout.id: (usual, cuts)} | _others(self._known, rollout.id)
-        return self._known[rollout.id]
+        if rollout.id not in self._plans:
+            plan = self._arms.plan(_accounts(rollout.id)[0])
+            if plan is None or plan.edges_ms != EDGES_MS:
+                plan = self._made(rollout)
+            rest = [(k, v) for k, v in self._plans.items() if k != rollout.id]
+            self._plans = {rollout.id: plan} | dict(rest[:_REMEMBERED])
+        return self._plans[rollout.id]
+
+    def _made(self, rollout: Rollout) -> Plan:
+        endpoint, champion, before = rollout.endpoint, rollout.champion, rollout.started
+        cuts: list[Cut] = []
+        if rollout.policy.max_shift is not None:
+            cuts = self._arms.cuts(endpoint, champion.model, champion.version, before=before)
+        return Plan(
+            edges_ms=EDGES_MS,
+            cuts=tuple(cuts),
+            metric=rollout.policy.metric,
+            usual_ms=self._arms.usual_latency(endpoint, champion.version, before=before),
+        )
 
 
 class Watched:
@@ -100,23 +119,27 @@ class Watched:
         return tuple(self._steps.get(rollout.id, ()))
 
 
+def _accounts(rollout: str) -> tuple[str, str]:
+    """Return what is kept of a rollout's candidate and champion, by name."""
+    return f"{rollout}/candidate", f"{rollout}/champion"
+
+
 def _steps(rollout: Rollout, candidate: Arm, champion: Arm) -> tuple[StepCounts, ...]:
-    found = []
-    for number, (mine, theirs) in enumerate(
-        zip(candidate.requests, champion.requests, strict=True)
-    ):
-        candidate_counts, champion_counts = (
-            Counts(requests=len(r.latencies_us), errors=r.errors, latencies=counted(r.latencies_us))
-            for r in (mine, theirs)
+    pairs = zip(rollout.policy.steps, candidate.steps, strict=False)
+    return tuple(
+        StepCounts(
+            percent=percent, candidate=_asked(candidate, step), champion=_asked(champion, step)
         )
-        found.append(
-            StepCounts(
-                percent=rollout.policy.steps[number],
-                candidate=candidate_counts,
-                champion=champion_counts,
-            )
-        )
-    return tuple(found)
+        for step, (percent, _) in enumerate(pairs)
+    )
+
+
+def _asked(arm: Arm, step: int) -> Counts:
+    """Return the requests of a step; there are none of one in which nothing was asked."""
+    if step >= len(arm.requests):
+        return Counts()
+    found = arm.requests[step]
+    return Counts(requests=found.count, errors=found.errors, latencies=found.latencies)
 
 
 def _since(before: Counts | None, now: Counts) -> Counts:
@@ -128,19 +151,3 @@ def _since(before: Counts | None, now: Counts) -> Counts:
         errors=now.errors - before.errors,
         latencies=tuple(max(a - b, 0) for a, b in pairs),
     )
-
-
-def _units(sums: Sums | None) -> Units | None:
-    return None if sums is None else _sure(sums)
-
-
-def _sure(sums: Sums) -> Units:
-    return Units(sums.totals, sums.sizes)
-
-
-def _others(
-    known: Mapping[str, tuple[float | None, list[Cut]]], rollout: str
-) -> dict[str, tuple[float | None, list[Cut]]]:
-    """Return what is known of other rollouts, of the last few."""
-    rest = [(k, v) for k, v in known.items() if k != rollout]
-    return dict(rest[:20])

@@ -102,6 +102,10 @@ class Rollouts:
         running = self._deployments.rollouts(status="running")
         return sorted({rollout.endpoint for rollout in running})
 
+    def close_ended(self) -> None:
+        """Let go of what was counted for rollouts that have ended."""
+        self._gathering.close_others(self._deployments.rollouts(status="running"))
+
     def verdicts(self, endpoint: str) -> list[RolloutVerdict]:
         """Look at all evidence, and return the verdicts that call for an act."""
         found = []

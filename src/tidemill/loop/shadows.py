@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tidemill.core.clock import Clock
-from tidemill.monitoring.arms import Sums
+from tidemill.monitoring.losses import Sums
 from tidemill.monitoring.mirrors import Compared, Mirrors
 from tidemill.serving.evidence import ShadowReport, Units
 from tidemill.serving.records import Mirror

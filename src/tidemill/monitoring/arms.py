@@ -2,27 +2,35 @@
 
 Every request is given to a version by chance, or by its key. So requests and keys are what is
 counted; the rows of one are not independent of each other.
+
+A rollout is looked at again and again, and may be long. Each look counts what came or changed since
+the look before, and writes the sums down with what every request was counted for, in the same
+transactions. So a look costs what has changed, whatever the rollout has seen; rows that are
+forgotten stay counted, and so they do where the process ends between two looks. Whoever was
+interrupted counts some requests a second time, which takes out what was counted first. To keep the
+sums in memory would write less, and lose with every restart what only forgotten rows had told.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
-from typing import Any
+from itertools import zip_longest
 
 import msgspec
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, Connection, select
 
 from tidemill.core.clock import micros
 from tidemill.models.records import Signature
-from tidemill.monitoring import store
+from tidemill.monitoring import accounts, store
+from tidemill.monitoring.accounts import Account
 from tidemill.monitoring.answers import read_answers
-from tidemill.monitoring.performance import arrays, class_positions, losses_of
 from tidemill.monitoring.reference import Reference
-from tidemill.predictions.units import requests_of, units_of
+from tidemill.monitoring.tally import Arm, Change, Cut, Plan, change, entries_of, keys_of
 from tidemill.storage.db.engine import Database
 
 Floats = NDArray[np.float64]
@@ -30,48 +38,8 @@ _MOST_USUAL = 20_000
 _LEAST_USUAL = 200
 _MOST_CLASSES = 20
 _DECILES = tuple(i / 10 for i in range(1, 10))
-
-
-class Sums(msgspec.Struct, frozen=True):
-    """Sums by unit, and how many rows each unit has."""
-
-    totals: Floats
-    sizes: Floats
-
-
-class Requests(msgspec.Struct, frozen=True):
-    """The requests of one step: how long each took, in microseconds, and how many failed."""
-
-    latencies_us: list[int]
-    errors: int
-
-
-class Cut(msgspec.Struct, frozen=True):
-    """One way to divide all possible answers in two, fixed before they are given.
-
-    Attributes:
-        name: The part whose share is told, for people.
-        label: The class that is in it, or nothing where answers are numbers.
-        above: The number above which answers are in it.
-    """
-
-    name: str
-    label: Any = None
-    above: float = 0.0
-
-
-class Arm(msgspec.Struct, frozen=True):
-    """How one version fared.
-
-    Attributes:
-        requests: By step.
-        losses: Of the labelled answers; nothing where none is.
-        shares: How many answers are on the named side of each cut.
-    """
-
-    requests: tuple[Requests, ...]
-    losses: Sums | None
-    shares: tuple[Sums, ...]
+_AT_ONCE = 1000
+"""The requests of so many moments are counted in one transaction."""
 
 
 class Arms:
@@ -92,39 +60,57 @@ class Arms:
         self._db = db
         self._signatures = signatures
         self._references = references
+        self._counting = threading.Lock()
+
+    def plan(self, account: str) -> Plan | None:
+        """Return what an account counts, or nothing where it has not been opened."""
+        with self._db.read() as connection:
+            known = accounts.find(connection, account)
+        return None if known is None else known.plan
 
     def read(
         self,
+        account: str,
         endpoint: str,
         model: str,
         version: int,
         *,
+        plan: Plan,
         steps: Sequence[datetime],
-        cuts: Sequence[Cut] = (),
-        metric: str | None = None,
     ) -> Arm:
         """Return how a version fared since a rollout began.
 
         Args:
+            account: What it is kept under from one look to the next.
             endpoint: Where.
             model: Of which model.
             version: Which.
+            plan: What is counted; an account that counted something else is begun anew.
             steps: When each step of the rollout began.
-            cuts: How answers are told apart.
-            metric: Whose loss is summed; the task's own where it is left out.
         """
-        rows = self._rows(endpoint, version, since=micros(steps[0]))
-        answered = rows.filter(pl.col("status") == "ok")
-        signature = self._signatures(model, version)
-        labelled = answered.filter(pl.col("label").is_not_null())
-        losses = None
-        if labelled.height:
-            losses = sums_of(labelled["id"], row_losses(signature, labelled, metric))
-        return Arm(
-            _requests(rows, [micros(s) for s in steps]),
-            losses,
-            tuple(sums_of(answered["id"], _inside(signature, answered, cut)) for cut in cuts),
-        )
+        scope = _Scope(endpoint, version, tuple(micros(s) for s in steps))
+        with self._counting:
+            known = self._opened(account, endpoint, plan)
+            with self._db.read() as connection:
+                newest = store.newest_touch(connection, endpoint, known.seen)
+                oldest = store.first_time(connection, endpoint)
+                times = _changed(connection, known, scope)
+            if newest == known.seen and scope.steps == known.arm.steps:
+                return known.arm
+            arm = self._count(known, scope, self._signatures(model, version), times)
+            arm = msgspec.structs.replace(arm, steps=scope.steps)
+            kept = 2**62 if oldest is None else oldest
+            self._db.write(lambda c: accounts.settle(c, known.number, arm, newest, kept))
+            return arm
+
+    def close_others(self, names: Collection[str]) -> None:
+        """Let go of all accounts but some."""
+        with self._db.read() as connection:
+            over = accounts.others(connection, names)
+        if over:
+            with self._counting:
+                for number in over:
+                    self._remove(number)
 
     def usual_latency(self, endpoint: str, version: int, *, before: datetime) -> float | None:
         """Return the 99th percentile of a version's latency up to a moment, in milliseconds."""
@@ -161,6 +147,48 @@ class Arms:
             edges = np.unique(np.quantile(known, _DECILES))
         return [Cut(f"{what} above {edge:.3g}", above=float(edge)) for edge in edges]
 
+    def _opened(self, name: str, endpoint: str, plan: Plan) -> Account:
+        """Return an account that counts what is asked for; opened before any row is read."""
+        with self._db.read() as connection:
+            known = accounts.find(connection, name)
+        if known is not None and known.plan == plan:
+            return known
+        if known is not None:
+            self._remove(known.number)
+
+        def work(connection: Connection) -> Account | None:
+            seen = store.newest_touch(connection, endpoint, 0)
+            accounts.begin(connection, name, endpoint, plan, seen)
+            return accounts.find(connection, name)
+
+        opened = self._db.write(work)
+        assert opened is not None
+        return opened
+
+    def _remove(self, number: int) -> None:
+        while not self._db.write(lambda c: accounts.remove_some(c, number)):
+            pass
+
+    def _count(
+        self, account: Account, scope: _Scope, signature: Signature, times: list[int]
+    ) -> Arm:
+        """Count the requests of some moments, a part in each transaction."""
+        arm = account.arm
+        for at in range(0, len(times), _AT_ONCE):
+            some = times[at : at + _AT_ONCE]
+            with self._db.read() as connection:
+                rows = _rows_at(connection, scope, some)
+                after = entries_of(signature, account.plan, rows, scope.steps)
+                before = accounts.entries_at(connection, account.number, some)
+                keys = accounts.keys_among(connection, account.number, keys_of(after))
+            found = change(account.plan, arm, before, after, keys)
+            self._enter(account.number, found)
+            arm = found.arm
+        return arm
+
+    def _enter(self, number: int, found: Change) -> None:
+        self._db.write(lambda c: accounts.enter(c, number, found))
+
     def _known(
         self, endpoint: str, model: str, version: int, signature: Signature, before: datetime
     ) -> Floats:
@@ -190,53 +218,37 @@ class Arms:
             return read_answers(connection, endpoint, *where, rows.role != "shadow", newest=newest)
 
 
-def row_losses(signature: Signature, rows: pl.DataFrame, metric: str | None) -> Floats:
-    """Return each labelled row's loss, whose mean is what a metric tells."""
-    if metric in {None, "log_loss"} or (metric == "rmse" and signature.task == "regression"):
-        return losses_of(signature, rows)
-    labels, predictions, scores = arrays(signature, rows)
-    if signature.task == "regression":
-        return np.abs(predictions.astype(np.float64) - labels.astype(np.float64))
-    if metric == "accuracy" or scores is None:
-        return np.asarray(labels != predictions, dtype=np.float64)
-    if signature.task == "binary":
-        yes = np.asarray(labels == signature.positive, dtype=np.float64)
-        return np.asarray((scores - yes) ** 2)
-    true = np.zeros_like(scores)
-    known = class_positions(signature, labels)
-    here = known >= 0
-    true[np.flatnonzero(here), known[here]] = 1.0
-    return np.asarray(((scores - true) ** 2).sum(axis=1))
+class _Scope(msgspec.Struct, frozen=True):
+    """Which rows are counted: what a version answered since a rollout began, and no shadow."""
+
+    endpoint: str
+    version: int
+    steps: tuple[int, ...]
+
+    @property
+    def mine(self) -> tuple[ColumnElement[bool], ...]:
+        """What tells them, of whatever time."""
+        return (store.rows.c.version == self.version, store.rows.c.role != "shadow")
 
 
-def sums_of(ids: pl.Series, values: Floats) -> Sums:
-    """Return sums by unit."""
-    frame = pl.DataFrame({"unit": units_of(ids), "value": values})
-    sums = frame.group_by("unit").agg(pl.col("value").sum(), pl.len().alias("size")).sort("unit")
-    return Sums(sums["value"].to_numpy(), sums["size"].cast(pl.Float64).to_numpy())
+def _changed(connection: Connection, known: Account, scope: _Scope) -> list[int]:
+    """Return when the requests were made that are to be counted, or counted again.
 
-
-def _inside(signature: Signature, rows: pl.DataFrame, cut: Cut) -> Floats:
-    if cut.label is not None:
-        return np.array([p == cut.label for p in rows["prediction"].to_list()], dtype=np.float64)
-    answers = rows["score" if signature.task == "binary" else "prediction"]
-    return (answers.cast(pl.Float64) > cut.above).cast(pl.Float64).to_numpy()
-
-
-def _requests(rows: pl.DataFrame, steps: Sequence[int]) -> tuple[Requests, ...]:
-    """Return the requests of each step; one that failed for any row has failed."""
-    whole = (
-        rows.with_columns(requests_of(rows["id"]).alias("request"))
-        .group_by("request")
-        .agg(
-            pl.col("time").first(),
-            pl.col("latency_us").max(),
-            (pl.col("status") != "ok").any().alias("failed"),
-        )
+    Where a step began since the last look, all that is dated after that may have been counted for
+    the step before it; in a new account all steps are new.
+    """
+    rows = store.rows.c
+    query = select(rows.time).where(rows.endpoint == scope.endpoint, *scope.mine).distinct()
+    found = set(connection.scalars(query.where(rows.touched > known.seen)))
+    pairs = zip_longest(scope.steps, known.arm.steps)
+    again = next(
+        (min(s for s in pair if s is not None) for pair in pairs if len({*pair}) > 1), None
     )
-    numbers = np.searchsorted(steps, whole["time"].to_numpy(), side="right") - 1
-    found = []
-    for number in range(len(steps)):
-        mine = whole.filter(pl.Series(numbers == number, dtype=pl.Boolean))
-        found.append(Requests(mine["latency_us"].to_list(), int(mine["failed"].sum())))
-    return tuple(found)
+    if again is not None:
+        found |= set(connection.scalars(query.where(rows.time >= again)))
+    return sorted(time for time in found if time >= scope.steps[0])
+
+
+def _rows_at(connection: Connection, scope: _Scope, times: list[int]) -> pl.DataFrame:
+    """Return the rows of some moments, as `read_answers` does."""
+    return read_answers(connection, scope.endpoint, *scope.mine, store.rows.c.time.in_(times))

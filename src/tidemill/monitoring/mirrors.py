@@ -15,7 +15,7 @@ from tidemill.core.clock import micros
 from tidemill.models.records import Signature
 from tidemill.monitoring import store
 from tidemill.monitoring.answers import read_answers
-from tidemill.monitoring.arms import Sums, row_losses, sums_of
+from tidemill.monitoring.losses import Sums, row_losses, sums_of
 from tidemill.predictions.records import ShadowExample
 from tidemill.predictions.units import pairs_of, requests_of
 from tidemill.storage.db.engine import Database

@@ -33,6 +33,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
+from tidemill.monitoring.accounts import accounts, counted, seen_by
 from tidemill.monitoring.arrivals import hours
 from tidemill.monitoring.episodes import standing
 from tidemill.monitoring.health.rings import health
@@ -84,8 +85,16 @@ rows = Table(
     Column("answer", LargeBinary, nullable=False),
     Column("label", LargeBinary),
     Column("arrived", BigInteger),
+    Column("touched", BigInteger),
     Index(None, "endpoint", "time"),
     Index(None, "endpoint", "key"),
+)
+Index(
+    "ix_monitoring_rows_touched",
+    rows.c.endpoint,
+    rows.c.touched,
+    sqlite_where=rows.c.touched.is_not(None),
+    postgresql_where=rows.c.touched.is_not(None),
 )
 pending = Table(
     "monitoring_pending",
@@ -114,7 +123,7 @@ blocks = Table(
     Column("until", BigInteger, nullable=False),
     Column("state", LargeBinary, nullable=False),
 )
-TABLES = (state, rows, pending, windows, blocks, standing, health, hours)
+TABLES = (state, rows, pending, windows, blocks, accounts, counted, standing, health, hours)
 """All tables of the room; some stand beside what they are for."""
 _PART = 500
 """How many names a query asks for at once."""
@@ -141,15 +150,23 @@ def take_in(
     """Keep predictions, each once, and labels with them; the last label to arrive wins.
 
     A label whose prediction has not been seen waits for it: the two travel by different ways, and
-    either may be first.
+    either may be first. What is written is numbered, where somebody counts what changes.
     """
     make = sqlite_insert if connection.dialect.name == "sqlite" else postgresql_insert
+    seen = seen_by(connection, endpoint)
+    touch = {} if seen is None else {"touched": newest_touch(connection, endpoint, seen[1]) + 1}
     if entries:
-        connection.execute(make(rows).on_conflict_do_nothing(), entries)
+        connection.execute(make(rows).on_conflict_do_nothing(), [e | touch for e in entries])
     waiting = _waiting(connection, endpoint, entries)
-    _set_labels(connection, endpoint, waiting)
-    _set_labels(connection, endpoint, labels)
+    _set_labels(connection, endpoint, waiting, touch)
+    _set_labels(connection, endpoint, labels, touch)
     _wait(connection, endpoint, labels, make)
+
+
+def newest_touch(connection: Connection, endpoint: str, seen: int) -> int:
+    """Return the number of the last `take_in` that wrote any row, or which is known to have."""
+    here = rows.c.endpoint == endpoint, rows.c.touched.is_not(None)
+    return max(connection.scalar(select(func.max(rows.c.touched)).where(*here)) or 0, seen)
 
 
 def waiting_since(connection: Connection, endpoint: str, arrived: int) -> list[LabelEntry]:
@@ -184,14 +201,16 @@ def _waiting(
     return sorted(found, key=lambda e: e.arrived)
 
 
-def _set_labels(connection: Connection, endpoint: str, labels: list[LabelEntry]) -> None:
+def _set_labels(
+    connection: Connection, endpoint: str, labels: list[LabelEntry], touch: dict[str, int]
+) -> None:
     """Set labels where no later one is; of two that arrived together the one by id counts.
 
     So it is the same in whatever order they are taken in.
     """
     values: dict[str, Any] = {"label": bindparam("a_label"), "arrived": bindparam("an_arrival")}
     moment: ColumnElement[int] = bindparam("an_arrival")
-    base = update(rows).where(rows.c.endpoint == endpoint).values(values)
+    base = update(rows).where(rows.c.endpoint == endpoint).values(values | touch)
     for by, column, earlier in (
         ("id", rows.c.id, rows.c.arrived <= moment),
         ("key", rows.c.key, rows.c.arrived < moment),
@@ -286,8 +305,18 @@ def read_raw(
 
 
 def forget(connection: Connection, endpoint: str, before: int) -> None:
-    """Remove predictions that no window will need again, and labels that waited as long."""
-    connection.execute(delete(rows).where(rows.c.endpoint == endpoint, rows.c.time < before))
+    """Remove predictions that no window will need again, and labels that waited as long.
+
+    Where somebody counts them, none is removed from the first on that has not been counted: the
+    rows of a request are counted together.
+    """
+    seen = seen_by(connection, endpoint)
+    first = before
+    if seen is not None:
+        new = select(func.min(rows.c.time)).where(rows.c.endpoint == endpoint)
+        uncounted = connection.scalar(new.where(rows.c.touched > seen[0]))
+        first = before if uncounted is None else min(before, uncounted)
+    connection.execute(delete(rows).where(rows.c.endpoint == endpoint, rows.c.time < first))
     late = (pending.c.endpoint == endpoint, pending.c.arrived < before)
     connection.execute(delete(pending).where(*late))
 

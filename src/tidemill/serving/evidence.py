@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from tidemill.core.moments import Moments
 from tidemill.predictions.records import ShadowExample
 from tidemill.serving.records import Action
 
@@ -93,6 +94,11 @@ class Units(msgspec.Struct, frozen=True):
         """How many rows there are in all."""
         return int(self.sizes.sum())
 
+    @property
+    def count(self) -> int:
+        """How many units there are."""
+        return len(self.totals)
+
 
 class Division(msgspec.Struct, frozen=True, kw_only=True):
     """One way to divide all possible answers in two.
@@ -104,8 +110,8 @@ class Division(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     name: str
-    candidate: Units
-    champion: Units
+    candidate: Units | Moments
+    champion: Units | Moments
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,8 +127,8 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
 
     steps: tuple[StepCounts, ...] = ()
     usual_ms: float | None = None
-    losses: Units | None = None
-    champion_losses: Units | None = None
+    losses: Units | Moments | None = None
+    champion_losses: Units | Moments | None = None
     divisions: tuple[Division, ...] = ()
 
     @property

@@ -49,19 +49,6 @@ def health_numbers(evidence: Evidence, policy: RolloutPolicy) -> dict[str, float
     return numbers
 
 
-def counted(latencies_us: list[int]) -> tuple[int, ...]:
-    """Return how many latencies fall between which edges.
-
-    Example:
-        >>> counted([100, 300, 9_000_000])
-        (1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0)
-    """
-    found = [0] * (len(EDGES_MS) + 1)
-    for latency in latencies_us:
-        found[bisect_left(EDGES_MS, latency / 1000)] += 1
-    return tuple(found)
-
-
 def _failing(evidence: Evidence, policy: RolloutPolicy) -> str:
     candidate, champion = evidence.candidate, evidence.champion
     needed = 1 / (BUDGET * (1 - policy.confidence))

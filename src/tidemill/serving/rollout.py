@@ -207,7 +207,7 @@ def _numbers(
 ) -> dict[str, float]:
     numbers = health_numbers(evidence, policy)
     if evidence.losses is not None:
-        numbers |= {"labels": evidence.losses.rows, "units": len(evidence.losses.totals)}
+        numbers |= {"labels": evidence.losses.rows, "units": evidence.losses.count}
     if quality is not None:
         numbers["loss_difference"] = quality.estimate
         numbers |= {"low": quality.low, "high": quality.high}

@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from tidemill.core.moments import Moments
 from tidemill.serving.evidence import Units
 
 LEAST_UNITS = 30
@@ -42,8 +43,8 @@ class Interval(msgspec.Struct, frozen=True):
 
 
 def difference(
-    first: Units | Sequence[float],
-    second: Units | Sequence[float],
+    first: Units | Moments | Sequence[float],
+    second: Units | Moments | Sequence[float],
     *,
     confidence: float = 0.95,
     scale: float | None = None,
@@ -63,7 +64,7 @@ def difference(
     counted as if all were of one size, give an interval without ends.
 
     Args:
-        first: Sums by unit, in the order in which they came; or values, each a unit of its own.
+        first: Sums by unit, or what `Moments` keeps of them; or values, each a unit of its own.
         second: The other side.
         confidence: The chance that the interval holds the truth at all looks together.
         scale: The standard deviation of the mixture: the difference that is looked for. A tenth
@@ -186,7 +187,9 @@ class _Side(msgspec.Struct, frozen=True):
     effective: float
 
 
-def _side(values: Units | Sequence[float]) -> _Side:
+def _side(values: Units | Moments | Sequence[float]) -> _Side:
+    if isinstance(values, Moments):
+        return _kept(values)
     if isinstance(values, Units):
         totals, sizes = values.totals, values.sizes
     else:
@@ -202,3 +205,11 @@ def _side(values: Units | Sequence[float]) -> _Side:
     left: NDArray[Any] = totals - mean * sizes
     variance = count / (count - 1) * float(left @ left) / rows**2
     return _Side(mean, variance, rows**2 / float(sizes @ sizes))
+
+
+def _kept(sums: Moments) -> _Side:
+    if sums.rows == 0:
+        return _Side(0.0, 0.0, 0.0)
+    if sums.count < 2:
+        return _Side(sums.mean, 0.0, 1.0)
+    return _Side(sums.mean, sums.variance, sums.rows**2 / sums.squares)

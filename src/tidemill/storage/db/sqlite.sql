@@ -331,7 +331,7 @@ CREATE TABLE monitoring_rows (
 	latency_us INTEGER NOT NULL, 
 	answer BLOB NOT NULL, 
 	label BLOB, 
-	arrived BIGINT, weight FLOAT DEFAULT '1' NOT NULL, 
+	arrived BIGINT, weight FLOAT DEFAULT '1' NOT NULL, touched BIGINT, 
 	CONSTRAINT pk_monitoring_rows PRIMARY KEY (endpoint, id)
 );
 CREATE INDEX ix_monitoring_rows_endpoint_time ON monitoring_rows (endpoint, time);
@@ -382,6 +382,26 @@ CREATE TABLE monitoring_hours (
 	newest BIGINT NOT NULL, 
 	CONSTRAINT pk_monitoring_hours PRIMARY KEY (endpoint, what, hour)
 );
+CREATE INDEX ix_monitoring_rows_touched ON monitoring_rows (endpoint, touched) WHERE touched IS NOT NULL;
+CREATE TABLE monitoring_accounts (
+	name VARCHAR(64) NOT NULL, 
+	endpoint VARCHAR(250) NOT NULL, 
+	number INTEGER NOT NULL, 
+	seen BIGINT NOT NULL, 
+	"plan" TEXT NOT NULL, 
+	arm TEXT NOT NULL, 
+	CONSTRAINT pk_monitoring_accounts PRIMARY KEY (name)
+);
+CREATE TABLE monitoring_counted (
+	account INTEGER NOT NULL, 
+	time BIGINT NOT NULL, 
+	name VARCHAR(32) NOT NULL, 
+	entry TEXT NOT NULL, 
+	CONSTRAINT pk_monitoring_counted PRIMARY KEY (account, time, name)
+)
+ WITHOUT ROWID
+
+;
 CREATE TABLE lineage_edges (
 	source VARCHAR(600) NOT NULL, 
 	target VARCHAR(600) NOT NULL, 
@@ -502,7 +522,7 @@ INSERT INTO alembic_version VALUES ('datasets_0001');
 INSERT INTO alembic_version VALUES ('homes_0001');
 INSERT INTO alembic_version VALUES ('journal_0001');
 INSERT INTO alembic_version VALUES ('lineage_0001');
-INSERT INTO alembic_version VALUES ('monitoring_0006');
+INSERT INTO alembic_version VALUES ('monitoring_0007');
 INSERT INTO alembic_version VALUES ('pipelines_0001');
 INSERT INTO alembic_version VALUES ('registry_0002');
 INSERT INTO alembic_version VALUES ('serving_0002');
