@@ -83,7 +83,7 @@ class Street:
             version, role = self.rng.choice(((1, "champion"), (2, "canary"), (2, "shadow")))
             number = request_number(self.rng, key)
             failed, latency = self.rng.random() < 0.1, self.rng.choice((90, 700, 9_000_000))
-            for name in ids_of(at, version, number, self.rng.choice((1, 1, 3))):
+            for name in ids_of(at, version, number, self.rng.choice((1, 1, 3))).split(","):
                 score = self.rng.random()
                 entries.append(
                     {
