@@ -13,6 +13,7 @@ from contextlib import closing
 from pathlib import Path
 
 import httpx
+import msgspec
 import pytest
 from tests.serving.conftest import RunningWorker, Start, table, target, tensors
 
@@ -199,6 +200,14 @@ def test_an_id_that_was_not_logged_says_so(start: Start) -> None:
     missing = next(i for i in ids if is_unlogged(i))
     with pytest.raises(PredictionNotLogged, match="left it out"):
         find_prediction(worker.predictions, missing)
+
+
+def test_health_tells_in_which_mode_each_endpoint_is_logged(start: Start) -> None:
+    routes = table(1, e=target(1, "one"), f=target(1, "two"))
+    strict = msgspec.structs.replace(routes.endpoints["f"], durable=True)
+    routes = msgspec.structs.replace(routes, endpoints={**routes.endpoints, "f": strict})
+    modes = start(routes).http.get("/health").json()["log"]["modes"]
+    assert modes == {"e": "group commit, at most 50 ms at risk", "f": "durable"}
 
 
 def test_what_a_durable_worker_answered_survives_a_kill(start: Start) -> None:

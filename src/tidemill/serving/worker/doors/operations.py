@@ -28,6 +28,7 @@ from tidemill.serving.worker.plane import RETRY, Plane
 PEER = b"tidemill-peer"
 PROMETHEUS = b"text/plain; version=0.0.4; charset=utf-8"
 _PEER_SECONDS = 10.0
+_DURABLE = "durable"
 _GROUP_COMMIT = f"group commit, at most {INTERVAL * 1000:.0f} ms at risk"
 
 
@@ -78,7 +79,12 @@ class Operations:
                 },
                 "problems": troubles,
                 "log": {
-                    "mode": "durable" if self._durable else _GROUP_COMMIT,
+                    "modes": {
+                        name: _DURABLE
+                        if self._durable or endpoint.routes.durable
+                        else _GROUP_COMMIT
+                        for name, endpoint in table.endpoints.items()
+                    },
                     "dropped": self._log.dropped,
                 },
             },
