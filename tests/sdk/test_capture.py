@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -87,12 +88,15 @@ def test_secrets_large_files_and_ignored_ones_stay_behind(tmp_path: Path) -> Non
             "big.bin": b"x" * (2 << 20),
             "noise.log": b"x",
             "good.py": b"x = 1",
+            "back\\slash.py": b"x = 2",
         },
     )
+    (tmp_path / os.fsdecode(b"no\xfftext")).write_bytes(b"x")
     found = captured(tmp_path)
     assert found is not None
     assert set(found.untracked) == {".gitignore", "good.py"}
-    assert set(found.left_out) == {".env", "server.pem", "big.bin"}
+    strange = {"back\\slash.py", "no?text"}
+    assert set(found.left_out) == {".env", "server.pem", "big.bin", *strange}
     assert found.commit == ""
 
 

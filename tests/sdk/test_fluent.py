@@ -6,17 +6,25 @@ import math
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 import pytest
 
 import tidemill as tm
+from tidemill.core.errors import TidemillError
 from tidemill.home import Home
 from tidemill.sdk.errors import BadLogged, RunActive, RunElsewhere
 from tidemill.sdk.fluent import home_folder
 from tidemill.tracking.active import ActiveRun, activate
-from tidemill.tracking.errors import ExperimentNotFound, ParamChanged
+from tidemill.tracking.errors import (
+    BadArtifactPath,
+    BadExperiment,
+    BadMetric,
+    ExperimentNotFound,
+    ParamChanged,
+)
 from tidemill.tracking.records import Metric, Param, Tag
 
 
@@ -113,6 +121,7 @@ def test_runs_are_searched_and_ordered(home: Path) -> None:
     )
     assert [run.name for run in found] == ["d2", "d3", "d1"]
     assert [run.name for run in tm.search_runs(max_results=1)] == ["d3"]
+    assert tm.search_runs(order_by="metrics.auc DESC, start_time")[0].name == "d2"
     assert len(tm.search_runs(experiment_names=["Default"])) == 3
     with pytest.raises(ExperimentNotFound, match="Default"):
         tm.search_runs(experiment_names=["Defualt"])
@@ -133,6 +142,37 @@ def test_another_thread_logs_through_the_handle(home: Path) -> None:
 def test_a_value_that_is_no_number_is_refused(home: Path) -> None:
     with tm.start_run(), pytest.raises(BadLogged, match="'many'"):
         tm.log_metric("m", "many")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("offline", [False, True])
+def test_what_cannot_be_logged_is_refused_before_it_goes_anywhere(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, offline: bool
+) -> None:
+    monkeypatch.setenv("TIDEMILL_OFFLINE", "1" if offline else "0")
+    (tmp_path / "file").touch()
+    wrong: list[tuple[type[TidemillError], str, Callable[[], object]]] = [
+        (BadLogged, "no name", lambda: tm.log_metric(5, 1.0)),  # type: ignore[arg-type]
+        (BadLogged, "no name", lambda: tm.log_params({None: 1})),  # type: ignore[dict-item]
+        (BadLogged, "64 bits", lambda: tm.log_metric("m", 10**400)),
+        (BadLogged, "whole number", lambda: tm.log_metric("m", 1.0, step="x")),  # type: ignore[arg-type]
+        (BadLogged, "1.5", lambda: tm.log_metric("m", 1.0, step=1.5)),  # type: ignore[arg-type]
+        (BadLogged, "since 1970", lambda: tm.log_metric("m", 1.0, timestamp=-1)),
+        (BadMetric, "too large", lambda: tm.log_metric("m", 1.0, step=2**63)),
+        (BadMetric, "a//b", lambda: tm.set_tag("a//b", 1)),
+        (BadArtifactPath, "../x", lambda: tm.log_artifact(tmp_path / "file", "../x")),
+        (BadLogged, "no text", lambda: tm.log_text(5, "a.txt")),  # type: ignore[arg-type]
+        (BadLogged, "'FINISHED'", lambda: tm.end_run("FINSHED")),  # type: ignore[arg-type]
+        (BadLogged, "no experiment", lambda: tm.set_experiment(None)),  # type: ignore[arg-type]
+        (BadExperiment, "experiment name", lambda: tm.set_experiment(" ")),
+        (BadLogged, "at least 1", lambda: tm.search_runs(max_results=0)),
+    ]
+    with tm.start_run() as run:
+        for kind, text, call in wrong:
+            with pytest.raises(kind, match=text):
+                call()
+        tm.log_metric("m", 1.0, step=3.0)  # type: ignore[arg-type]
+    if not offline:
+        assert tm.get_run(run.id).metrics == {"m": 1.0}
 
 
 @pytest.mark.parametrize("value", [object(), {"a": {1: object()}}])

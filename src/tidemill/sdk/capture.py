@@ -16,6 +16,9 @@ from pathlib import Path
 
 import msgspec
 
+from tidemill.tracking.errors import BadArtifactPath
+from tidemill.tracking.validation import check_path
+
 PATCH = "code/uncommitted.patch"
 UNTRACKED = "code/untracked"
 LOCK = "environment.lock"
@@ -44,7 +47,8 @@ class Capture(msgspec.Struct, frozen=True, kw_only=True):
         branch: The branch; empty where none is checked out.
         patch: What differs from the commit, as git writes it.
         untracked: The files that git does not know, by their paths below the root.
-        left_out: Paths of files that are too large, too many, or secret by their names.
+        left_out: Paths of files that are too large, too many, secret by their names, or so called
+            that no artifact can be.
     """
 
     root: str
@@ -80,8 +84,8 @@ def captured(folder: Path, *, home: Path | None = None) -> Capture | None:
             continue
         length = path.stat().st_size if path.is_file() and not path.is_symlink() else None
         fits = length is not None and length <= MOST_OF_FILE and size + length <= MOST_OF_ALL
-        if not fits or _is_secret(name):
-            left_out.append(name)
+        if not fits or _is_secret(name) or not _is_path(f"{UNTRACKED}/{name}"):
+            left_out.append(name.encode(errors="replace").decode())
             continue
         untracked[name] = path
         size += length or 0
@@ -143,6 +147,14 @@ def _files(folder: Path) -> Iterator[Path]:
 def _is_secret(name: str) -> bool:
     last = name.rpartition("/")[2].lower()
     return any(fnmatch.fnmatch(last, pattern) for pattern in _SECRET)
+
+
+def _is_path(name: str) -> bool:
+    try:
+        check_path(name)
+    except BadArtifactPath:
+        return False
+    return True
 
 
 def _git(folder: Path, *arguments: str, fails: str | None = None) -> bytes:

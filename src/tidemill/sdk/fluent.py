@@ -10,32 +10,33 @@ from __future__ import annotations
 
 import atexit
 import getpass
-import io
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import msgspec
 
 from tidemill.core.clock import SystemClock, micros
-from tidemill.core.errors import MissingExtra
+from tidemill.core.errors import nearest
 from tidemill.core.ids import Ids
+from tidemill.core.search.parser import split_order
+from tidemill.sdk import entries
 from tidemill.sdk.destinations.choice import choose
 from tidemill.sdk.errors import BadLogged, RunActive
 from tidemill.tracking.active import ActiveRun, install
 from tidemill.tracking.active import active_run as _active
-from tidemill.tracking.records import Experiment, Metric, NewRun, Param, Run, RunStatus, Tag
+from tidemill.tracking.records import Experiment, NewRun, Run, RunStatus, Tag
+from tidemill.tracking.validation import check_name, check_path
 
 if TYPE_CHECKING:
     from tidemill.sdk.destinations.protocol import Destination
 
 _SESSION: ContextVar[_Session | None] = ContextVar("tidemill_session", default=None)
 _EXPERIMENT: ContextVar[str | None] = ContextVar("tidemill_experiment", default=None)
-_IMAGES = {".png", ".jpg", ".jpeg", ".svg", ".pdf", ".webp"}
 
 
 class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,23 +75,25 @@ class RunHandle:
     ) -> None:
         """Log several metrics at once; see `log_metric`."""
         when = micros(SystemClock().now()) // 1000 if timestamp is None else timestamp
-        points = [Metric(k, _number(k, v), when, step or 0) for k, v in metrics.items()]
+        points = entries.points(metrics, step=step or 0, timestamp=when)
         self._run.sink.log(self.id, metrics=points)
 
     def log_params(self, params: Mapping[str, object]) -> None:
         """Log several params at once; see `log_param`."""
-        self._run.sink.log(self.id, params=[Param(k, str(v)) for k, v in params.items()])
+        self._run.sink.log(self.id, params=entries.params(params))
 
     def set_tags(self, tags: Mapping[str, object]) -> None:
         """Set several tags at once; see `set_tag`."""
-        self._run.sink.log(self.id, tags=[Tag(k, str(v)) for k, v in tags.items()])
+        self._run.sink.log(self.id, tags=entries.tags(tags))
 
     def log_bytes(self, content: bytes, artifact_file: str) -> None:
         """Log bytes as a file."""
+        check_path(artifact_file)
         self._run.sink.log_artifact(self.id, artifact_file, content)
 
     def log_file(self, file: Path, artifact_file: str) -> None:
         """Log a local file."""
+        check_path(artifact_file)
         self._run.sink.log_artifact(self.id, artifact_file, file)
 
     def __enter__(self) -> RunHandle:
@@ -153,7 +156,15 @@ def home_folder(start: Path | None = None) -> Path:
 
 
 def set_experiment(experiment_name: str) -> Experiment:
-    """Have the runs that are started here from now on belong to an experiment; make it if new."""
+    """Have the runs that are started here from now on belong to an experiment; make it if new.
+
+    Raises:
+        BadLogged: The name is no text.
+        BadExperiment: It cannot be so called.
+    """
+    if not isinstance(experiment_name, str):
+        raise BadLogged(f"{experiment_name!r} is no experiment's name.", expected="a text")
+    check_name(experiment_name)
     with _opened() as home:
         found = home.experiment(experiment_name)
     _EXPERIMENT.set(found.name)
@@ -202,7 +213,15 @@ def start_run(
 
 
 def end_run(status: RunStatus = "FINISHED") -> None:
-    """End the active run, if this process started it."""
+    """End the active run, if this process started it.
+
+    Raises:
+        BadLogged: No run can have that status.
+    """
+    if status not in get_args(RunStatus):
+        raise BadLogged(
+            f"A run cannot be {status!r}.", expected=nearest(status, get_args(RunStatus))
+        )
     session = _SESSION.get()
     if session is None:
         return
@@ -232,8 +251,8 @@ def get_run(run_id: str) -> Run:
 def search_runs(
     filter_string: str = "",
     *,
-    order_by: Sequence[str] = (),
-    experiment_names: Sequence[str] | None = None,
+    order_by: str | Sequence[str] = (),
+    experiment_names: str | Sequence[str] | None = None,
     max_results: int = 1000,
 ) -> list[Run]:
     """Return the runs that a filter lets through, newest first where no order is given.
@@ -245,13 +264,16 @@ def search_runs(
         max_results: How many at the most.
 
     Raises:
+        BadLogged: No result at all was asked for.
         BadSearch: The filter or the order cannot be read.
         ExperimentNotFound: There is no experiment of such a name.
     """
+    if max_results < 1:
+        raise BadLogged(f"max_results is {max_results}.", expected="at least 1")
+    orders = split_order(order_by) if isinstance(order_by, str) else order_by
+    only = [experiment_names] if isinstance(experiment_names, str) else experiment_names
     with _opened() as home:
-        return home.search(
-            filter_string, order_by=order_by, experiments=experiment_names, limit=max_results
-        )
+        return home.search(filter_string, order_by=orders, experiments=only, limit=max_results)
 
 
 def log_metric(
@@ -268,7 +290,7 @@ def log_metric(
     Raises:
         BadLogged: The value is no number.
     """
-    _run().log_metrics({key: value}, step, timestamp)
+    current().log_metrics({key: value}, step, timestamp)
 
 
 def log_metrics(
@@ -279,7 +301,7 @@ def log_metrics(
     Raises:
         BadLogged: A value is no number.
     """
-    _run().log_metrics(metrics, step, timestamp)
+    current().log_metrics(metrics, step, timestamp)
 
 
 def log_param(key: str, value: Any) -> Any:
@@ -288,7 +310,7 @@ def log_param(key: str, value: Any) -> Any:
     Raises:
         ParamChanged: It is known with another value.
     """
-    _run().log_params({key: value})
+    current().log_params({key: value})
     return value
 
 
@@ -298,104 +320,21 @@ def log_params(params: Mapping[str, Any]) -> None:
     Raises:
         ParamChanged: One is known with another value.
     """
-    _run().log_params(params)
+    current().log_params(params)
 
 
 def set_tag(key: str, value: Any) -> None:
     """Set a tag of the active run, in place of its old value."""
-    _run().set_tags({key: value})
+    current().set_tags({key: value})
 
 
 def set_tags(tags: Mapping[str, Any]) -> None:
     """Set several tags at once."""
-    _run().set_tags(tags)
+    current().set_tags(tags)
 
 
-def log_artifact(local_path: str | Path, artifact_path: str | None = None) -> None:
-    """Log a file, or a folder with all that is in it.
-
-    Args:
-        local_path: The file or folder.
-        artifact_path: The folder among the run's artifacts to put it in.
-
-    Raises:
-        BadLogged: There is no such file.
-    """
-    path = Path(local_path)
-    if path.is_dir():
-        log_artifacts(path, _below(artifact_path, path.name))
-        return
-    _require_file(path)
-    _run().log_file(path, _below(artifact_path, path.name))
-
-
-def log_artifacts(local_dir: str | Path, artifact_path: str | None = None) -> None:
-    """Log all files of a folder, under the paths that they have in it.
-
-    Raises:
-        BadLogged: There is no such folder.
-    """
-    folder = Path(local_dir)
-    if not folder.is_dir():
-        raise BadLogged(f"{str(folder)!r} is no folder.", expected="the path of a folder")
-    run = _run()
-    for file in sorted(folder.rglob("*")):
-        if file.is_file():
-            run.log_file(file, _below(artifact_path, file.relative_to(folder).as_posix()))
-
-
-def log_text(text: str, artifact_file: str) -> None:
-    """Log a text as a file."""
-    _run().log_bytes(text.encode(), artifact_file)
-
-
-def log_dict(dictionary: Any, artifact_file: str) -> None:
-    """Log a value as JSON, or as YAML where the file is so called.
-
-    Raises:
-        BadLogged: The value cannot be written so.
-        MissingExtra: YAML was asked for and PyYAML is not installed.
-    """
-    try:
-        if artifact_file.endswith((".yaml", ".yml")):
-            content = msgspec.yaml.encode(dictionary)
-        else:
-            content = msgspec.json.format(msgspec.json.encode(dictionary), indent=2)
-    except ImportError as error:
-        raise MissingExtra(
-            f"{artifact_file!r} needs PyYAML, which is not installed.",
-            hint="Install it with: pip install pyyaml, or log it as .json.",
-        ) from error
-    except (TypeError, ValueError) as error:
-        raise BadLogged(
-            f"The value for {artifact_file!r} cannot be written: {error}.",
-            expected="dictionaries, lists, texts, numbers, moments",
-        ) from error
-    _run().log_bytes(content, artifact_file)
-
-
-def log_figure(figure: Any, artifact_file: str) -> None:
-    """Log a figure of Matplotlib as an image, or one of Plotly as HTML.
-
-    Raises:
-        BadLogged: The file's ending or the figure is of no known kind.
-    """
-    ending = Path(artifact_file).suffix.lower()
-    if hasattr(figure, "savefig") and ending in _IMAGES:
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format=ending.removeprefix("."), bbox_inches="tight")
-        content = buffer.getvalue()
-    elif hasattr(figure, "to_html") and ending == ".html":
-        content = figure.to_html(include_plotlyjs="cdn").encode()
-    else:
-        raise BadLogged(
-            f"A {type(figure).__name__} cannot be logged as {artifact_file!r}.",
-            expected="a Matplotlib figure as .png or .svg, or a Plotly figure as .html",
-        )
-    _run().log_bytes(content, artifact_file)
-
-
-def _run() -> RunHandle:
+def current() -> RunHandle:
+    """Return the active run; one is started where there is none."""
     return active_run() or start_run()
 
 
@@ -485,21 +424,3 @@ def _actor() -> str:
         return f"user:{getpass.getuser()}"
     except (KeyError, OSError):
         return f"user:{os.getuid()}"
-
-
-def _number(key: str, value: object) -> float:
-    try:
-        return float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError) as error:
-        raise BadLogged(
-            f"The metric {key!r} has the value {value!r}.", expected="a number"
-        ) from error
-
-
-def _below(folder: str | None, name: str) -> str:
-    return f"{folder.rstrip('/')}/{name}" if folder else name
-
-
-def _require_file(path: Path) -> None:
-    if not path.is_file():
-        raise BadLogged(f"There is no file {str(path)!r}.", expected="the path of a file or folder")
