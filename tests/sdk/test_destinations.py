@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from tests.server.mlflow.conftest import Server
 
 import tidemill as tm
+from tidemill.cli.entry import run
 from tidemill.core.clock import SystemClock
 from tidemill.core.errors import NotFound
 from tidemill.core.ids import Ids
@@ -146,6 +147,59 @@ def test_a_program_that_was_killed_offline_leaves_what_it_logged(
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
     _check(home, run, child, status="KILLED")
+
+
+def test_what_is_refused_of_one_run_holds_up_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = tmp_path / "home"
+    monkeypatch.setenv("TIDEMILL_HOME", str(home))
+    monkeypatch.setenv("TIDEMILL_CAPTURE", "0")
+    monkeypatch.setenv("TIDEMILL_OFFLINE", "1")
+    with tm.start_run(run_name="changed") as changed:
+        tm.log_param("a", 1)
+        tm.log_param("a", 2)
+        tm.log_metric("m", 1.0)
+    with tm.start_run(run_name="fine") as fine:
+        tm.log_metric("m", 2.0)
+    monkeypatch.setenv("TIDEMILL_OFFLINE", "0")
+    server = Server(home)
+    try:
+        assert run(["runs", "sync", "--home", str(home)]) == 6
+        told = capsys.readouterr()
+        assert "2 runs uploaded" in told.out
+        assert "Changing param values is not allowed" in told.err
+        assert run(["runs", "sync", "--home", str(home)]) == 0
+        kept = tm.get_run(changed.id)
+        assert (kept.status, kept.params, kept.metrics) == ("FINISHED", {"a": "1"}, {"m": 1.0})
+        assert tm.get_run(fine.id).metrics == {"m": 2.0}
+    finally:
+        server.stop()
+    aside = home / SPOOL / "refused" / changed.id
+    assert "Changing param" in (aside / f"{changed.id}.why").read_text()
+    assert (aside / f"{changed.id}.spool").exists()
+    assert spooled(home / SPOOL) == []
+
+
+def test_a_run_of_a_deleted_experiment_is_put_aside_with_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "home"
+    monkeypatch.setenv("TIDEMILL_HOME", str(home))
+    monkeypatch.setenv("TIDEMILL_CAPTURE", "0")
+    monkeypatch.setenv("TIDEMILL_EXPERIMENT", "gone")
+    monkeypatch.setenv("TIDEMILL_OFFLINE", "1")
+    with tm.start_run() as lost:
+        tm.log_text("kept", "note.txt")
+    with Home.open(home) as opened:
+        made = opened.tracking.experiment("gone").id
+        opened.tracking.delete_experiment(made, actor="user:me")
+    monkeypatch.setenv("TIDEMILL_OFFLINE", "0")
+    monkeypatch.setenv("TIDEMILL_EXPERIMENT", "other")
+    with pytest.warns(UserWarning, match=f"Of run {lost.id}.*'active' state"), tm.start_run():
+        pass
+    content = home / SPOOL / "refused" / lost.id / f"{lost.id}.files" / "1"
+    assert content.read_text() == "kept"
 
 
 def test_a_server_that_goes_away_in_the_middle_loses_nothing(

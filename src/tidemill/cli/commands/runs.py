@@ -162,7 +162,11 @@ def _sync(context: Context, given: argparse.Namespace) -> int:
     if not context.output.data(done):
         waiting = f"; {len(done.waiting)} still being logged" if done.waiting else ""
         context.output.write(f"{len(done.runs)} runs uploaded{waiting}")
-    return 0
+    for run_id, reasons in done.refused.items():
+        context.output.say(f"Of run {run_id} was refused, and is kept in {home / SPOOL}/refused:")
+        for reason in reasons:
+            context.output.say(f"  {reason}")
+    return 6 if done.refused else 0
 
 
 def _compare(context: Context, given: argparse.Namespace) -> int:

@@ -138,7 +138,12 @@ def _catch_up(destination: Destination, spool: Path) -> None:
     if spool.is_dir():
         from tidemill.sdk.destinations.upload import upload
 
-        upload(spool, destination)
+        for run_id, reasons in upload(spool, destination).refused.items():
+            warnings.warn(
+                f"Of run {run_id}, logged offline, was refused: {' '.join(reasons)} "
+                f"It is kept in {spool / 'refused' / run_id}.",
+                stacklevel=6,
+            )
 
 
 def _answers(address: str) -> bool:
