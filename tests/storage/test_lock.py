@@ -26,6 +26,8 @@ time.sleep(60)
 
 def test_a_second_opener_is_told_who_and_where(tmp_path: Path) -> None:
     lock = OwnerLock(tmp_path)
+    with pytest.raises(HomeOwned, match="While `tidemill up` runs"):
+        OwnerLock(tmp_path)
     lock.announce("http://127.0.0.1:1234")
     with pytest.raises(HomeOwned, match=rf"process {os.getpid()} at http://127.0.0.1:1234") as told:
         OwnerLock(tmp_path)

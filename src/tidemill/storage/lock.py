@@ -53,10 +53,12 @@ class OwnerLock:
             owner = read_owner(folder)
             who = f"process {owner.pid}" if owner else "another process"
             where = f" at {owner.address}" if owner and owner.address else ""
-            raise HomeOwned(
-                f"The home {folder} is owned by {who}{where}.",
-                hint="Speak to it there, or stop it first.",
-            ) from None
+            hint = "Speak to it there, or stop it first."
+            if not where:
+                hint = (
+                    "Wait until it ends. While `tidemill up` runs, programs and commands share it."
+                )
+            raise HomeOwned(f"The home {folder} is owned by {who}{where}.", hint=hint) from None
         self.announce(None)
 
     def announce(self, address: str | None) -> None:
