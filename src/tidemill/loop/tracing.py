@@ -17,6 +17,8 @@ from tidemill.journal.service import Journal
 from tidemill.loop.events import Decided
 from tidemill.loop.records import Link, Trace
 from tidemill.predictions.finding import Found, find_prediction
+from tidemill.predictions.records import PredictionRecord
+from tidemill.registry.events import ModelRenamed
 from tidemill.registry.records import ModelVersion
 from tidemill.registry.service import Registry
 from tidemill.serving.events import Deployed, RolloutMoved, TrafficChanged
@@ -65,10 +67,28 @@ class Tracer:
             decision = self._decision(deployment)
             if decision is not None:
                 links.append(_decision_link(decision))
-        version = self._registry.version(Ref("model", record.model, str(record.version)))
-        links.append(_version_link(version))
-        links += self._origin(version)
-        return Trace(prediction=found.id, links=tuple(links))
+        return Trace(prediction=found.id, links=(*links, *self._beginnings(record)))
+
+    def _beginnings(self, record: PredictionRecord) -> list[Link]:
+        """Return what the prediction's version is, and what it came from."""
+        named = Ref("model", record.model, str(record.version))
+        now = self._named_now(named, record.time)
+        try:
+            version = self._registry.version(now)
+        except NotFound:
+            gone = {"status": "deleted since"}
+            return [Link(what="model version", reference=str(now), time=None, facts=gone)]
+        before = {} if now == named else {"then": str(named)}
+        return [_version_link(version, before), *self._origin(version)]
+
+    def _named_now(self, ref: Ref, moment: int) -> Ref:
+        """Return a model's reference under the name that it has been given since a moment."""
+        name, since = ref.name, from_micros(moment)
+        for fact in self._journal.read(types=(ModelRenamed.type,), limit=10_000):
+            renamed = fact.read(ModelRenamed)
+            if fact.time >= since and renamed.previous == name:
+                name = renamed.model
+        return Ref("model", name, ref.version)
 
     def _deployment(self, found: Found) -> Fact | None:
         """Return the newest change of traffic before the prediction that named its version."""
@@ -196,8 +216,9 @@ def _decision_link(fact: Fact) -> Link:
     )
 
 
-def _version_link(version: ModelVersion) -> Link:
+def _version_link(version: ModelVersion, before: dict[str, str]) -> Link:
     facts = {
+        **before,
         "task": version.task,
         "flavor": version.flavor,
         "bundle": (version.bundle or "")[:12],
