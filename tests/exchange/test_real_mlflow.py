@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 import math
 import os
-import re
 import signal
 import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +16,7 @@ from typing import Any
 
 import httpx
 import pytest
+from tests.control_plane import running
 
 FLOW = Path(__file__).parent / "mlflow_flow.py"
 LARGEST = repr(sys.float_info.max)
@@ -37,8 +36,8 @@ def test_everything_comes_across(client: Client, which: str, store: str, tmp_pat
     assert before["answers"] == [0.0, 1.0]
     _tidemill("import", "mlflow", str(place), "--home", str(tmp_path / "home"))
     _tidemill("import", "mlflow", str(place), "--home", str(tmp_path / "home"))  # changes nothing
-    with _served(tmp_path / "home") as address:
-        after = _flow(client("new"), "describe", address, tmp_path)
+    with running(tmp_path / "home") as ours:
+        after = _flow(client("new"), "describe", ours.address, tmp_path)
     assert after == before
 
 
@@ -48,12 +47,12 @@ def test_a_running_server_is_read_over_http(client: Client, tmp_path: Path) -> N
         _flow(client("new"), "make", address, place.parent)
         before = _flow(client("new"), "describe", address, place.parent)
         _tidemill("import", "mlflow", address, "--home", str(tmp_path / "home"))
-    with _served(tmp_path / "home") as ours:
-        after = _flow(client("new"), "describe", ours, tmp_path)
-        _tidemill("import", "mlflow", ours, "--home", str(tmp_path / "second"))
+    with running(tmp_path / "home") as ours:
+        after = _flow(client("new"), "describe", ours.address, tmp_path)
+        _tidemill("import", "mlflow", ours.address, "--home", str(tmp_path / "second"))
     assert after == before
-    with _served(tmp_path / "second") as ours:
-        assert _flow(client("new"), "describe", ours, tmp_path) == before
+    with running(tmp_path / "second") as ours:
+        assert _flow(client("new"), "describe", ours.address, tmp_path) == before
 
 
 def _source(folder: Path, store: str) -> tuple[Path, str]:
@@ -91,27 +90,6 @@ def _tidemill(*arguments: str) -> None:
     command = [sys.executable, "-m", "tidemill", *arguments]
     done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=400)
     assert done.returncode == 0, done.stderr[-4000:]
-
-
-@contextmanager
-def _served(home: Path) -> Iterator[str]:
-    command = [sys.executable, "-m", "tidemill", "up", "--home", str(home), "--port", "0"]
-    server = subprocess.Popen(
-        [*command, "--serve-port", "0"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    assert server.stdout is not None
-    line = next((part for part in server.stdout if "ready" in part), "")
-    found = re.search(r"http://[\d.]+:\d+", line)
-    assert found is not None, line
-    rest = threading.Thread(target=server.stdout.read, daemon=True)
-    rest.start()
-    try:
-        yield found[0]
-    finally:
-        server.send_signal(signal.SIGTERM)
-        assert server.wait(120) == 0
-        rest.join()
-        server.stdout.close()
 
 
 @contextmanager

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
 from sklearn import datasets
+from tests.control_plane import ControlPlane, environment, running
 
 Tidemill = Callable[..., subprocess.CompletedProcess[str]]
-
-
-def environment() -> dict[str, str]:
-    return {k: v for k, v in os.environ.items() if not k.startswith("TIDEMILL_")}
 
 
 @pytest.fixture(scope="session")
@@ -45,48 +41,15 @@ def tidemill() -> Tidemill:
     return run
 
 
-class Up:
-    """A running `tidemill up`."""
-
-    def __init__(self, process: subprocess.Popen[str], ready: dict[str, str]) -> None:
-        self.process = process
-        self.address = ready["address"]
-        self.serving = ready["serving"]
-
-
 @pytest.fixture
-def up() -> Iterator[Callable[[Path], Up]]:
-    """Start `tidemill up` in a folder; it is ended after the test."""
-    started: list[subprocess.Popen[str]] = []
+def up() -> Iterator[Callable[..., ControlPlane]]:
+    """Start `tidemill up` in a project's folder; it is ended after the test."""
+    with ExitStack() as started:
 
-    def start(folder: Path, *options: str) -> Up:
-        process = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "tidemill", "up", "--json"),
-                *("--port", "0", "--serve-port", "0", *options),
-            ],
-            cwd=folder,
-            env=environment(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-        started.append(process)
-        assert process.stdout is not None
-        lines: list[str] = []
-        for line in process.stdout:
-            lines.append(line)
-            if line.startswith("}"):
-                break
-        return Up(process, json.loads("".join(lines)))
+        def start(folder: Path, *options: str) -> ControlPlane:
+            return started.enter_context(running(folder / ".tidemill", *options))
 
-    yield start
-    for process in started:
-        if process.poll() is None:
-            process.terminate()
-        process.wait(20)
-        assert process.stdout is not None
-        process.stdout.close()
+        yield start
 
 
 def table(name: str) -> pl.DataFrame:

@@ -12,8 +12,9 @@ from typing import Any
 
 import polars as pl
 import pytest
+from tests.control_plane import environment
 
-from .conftest import Tidemill, environment
+from .conftest import Tidemill
 
 KILLS = 12
 BATCHES = 3

@@ -89,8 +89,7 @@ def _served(up: Callable[[Path], Any], project: Path, features: list[dict[str, A
     answer = httpx.post(
         f"{running.serving}/invocations", json={"dataframe_records": features}, timeout=20
     )
-    running.process.terminate()
-    assert running.process.wait(20) == 0
+    running.stop()
     return answer.json()["predictions"]
 
 

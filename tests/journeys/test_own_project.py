@@ -50,8 +50,7 @@ def test_a_model_of_each_kind_is_trained_served_and_judged(
     listed = json.loads(tidemill(project, "models", "list", "--json").stdout)
     assert listed[0]["aliases"] == {"champion": 1}
 
-    running.process.terminate()
-    assert running.process.wait(20) == 0
+    running.stop()
     assert not (project / ".tidemill" / "owner.json").exists()
 
 

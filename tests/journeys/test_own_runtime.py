@@ -13,8 +13,9 @@ from typing import Any
 
 import httpx
 import pytest
+from tests.control_plane import ControlPlane
 
-from .conftest import Tidemill, Up, table
+from .conftest import Tidemill, table
 
 PIPELINE = '''
 """Trains a model that no converter knows."""
@@ -60,7 +61,7 @@ def distance(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 @pytest.mark.timeout(600)
 def test_a_model_without_a_twin_goes_all_the_way(
-    tmp_path: Path, tidemill: Tidemill, up: Callable[..., Up], model_environments: Path
+    tmp_path: Path, tidemill: Tidemill, up: Callable[..., ControlPlane], model_environments: Path
 ) -> None:
     model_environments.mkdir(exist_ok=True)
     rows = table("breast_cancer").select("mean_radius", "mean_texture", "mean_area", "target")
@@ -119,7 +120,10 @@ def _score_and_export(project: Path, tidemill: Tidemill, source: Path, count: in
 
 
 def _serve_through_kills(
-    project: Path, tidemill: Tidemill, up: Callable[..., Up], records: list[dict[str, Any]]
+    project: Path,
+    tidemill: Tidemill,
+    up: Callable[..., ControlPlane],
+    records: list[dict[str, Any]],
 ) -> None:
     running = up(project)
     ids: list[str] = []
@@ -159,18 +163,17 @@ def _serve_through_kills(
     traced = json.loads(tidemill(project, "trace", ids[-1], "--json").stdout)
     assert any(link["reference"] == "model:model@1" for link in traced["links"]), traced
     tidemill(project, "loop", "tick")
-    running.process.terminate()
-    assert running.process.wait(60) == 0
+    running.stop()
     again = json.loads(tidemill(project, "backtest", "model@1", "--json").stdout)
     assert again["rows"] > 80
     assert again["changed"] == 0
 
 
-def _metrics(running: Up) -> str:
+def _metrics(running: ControlPlane) -> str:
     return httpx.get(f"{running.serving}/metrics", timeout=20).text
 
 
-def _models(running: Up) -> list[int]:
+def _models(running: ControlPlane) -> list[int]:
     """Return the processes of models below the workers of a `tidemill up`."""
     return [p for worker in _children(running.process.pid) for p in _children(worker)]
 

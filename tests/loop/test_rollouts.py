@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.journeys.conftest import Up, up
+from tests.control_plane import running
 from tests.serving.conftest import tensors
 
 from tidemill.core.events import Fact
@@ -21,7 +21,6 @@ from tidemill.serving.supervisor import Supervisor
 
 from .conftest import Register
 
-assert up  # a fixture
 DEADLINE = 30.0
 
 
@@ -108,27 +107,24 @@ def test_a_candidate_that_fails_is_rolled_back_on_the_workers_word_and_nobody_no
     assert [look.action for look in served.home.looks.of(rollout.id)] == ["rollback"]
 
 
-def test_up_rolls_back_a_failing_candidate_by_itself(
-    tmp_path: Path, register: Register, up: Callable[..., Up]
-) -> None:
+def test_up_rolls_back_a_failing_candidate_by_itself(tmp_path: Path, register: Register) -> None:
     with Home.open(tmp_path / "home") as home:
         for kind in ("good", "failing"):
             register(home, kind)
         operations = Operations(home)
         operations.deploy("model:m@1")
         operations.deploy("model:m@2", percent=40)
-    running = up(tmp_path, "--home", str(tmp_path / "home"))
     asked = {"dataframe_records": [{"a": 0.1, "b": 500.0}]}
-    with httpx.Client(timeout=20) as http:
+    with running(tmp_path / "home") as server, httpx.Client(timeout=20) as http:
 
         def gone() -> bool:
-            answer = http.post(f"{running.serving}/invocations/m", json=asked)
+            answer = http.post(f"{server.serving}/invocations/m", json=asked)
             assert answer.status_code == 200
-            found = http.get(f"{running.address}/api/rollouts").json()
+            found = http.get(f"{server.address}/api/rollouts").json()
             return bool(found[0]["status"] == "rolled-back")
 
         wait(gone, "the failing candidate was not rolled back")
-        assert http.get(f"{running.address}/api/decisions").json()[0]["kind"] == "rollback"
+        assert http.get(f"{server.address}/api/decisions").json()[0]["kind"] == "rollback"
 
 
 def test_a_candidate_that_no_worker_can_load_is_rolled_back(

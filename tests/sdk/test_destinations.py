@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.server.mlflow.conftest import Server
+from tests.control_plane import ControlPlane
 
 import tidemill as tm
 from tidemill.cli.entry import run
@@ -55,8 +55,8 @@ def script(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    server = Server(tmp_path / "home")
+def server(tmp_path: Path) -> Iterator[ControlPlane]:
+    server = ControlPlane(tmp_path / "home")
     try:
         yield server
     finally:
@@ -93,14 +93,14 @@ def _check(home: Path, run_id: str, child: str, status: str = "FINISHED") -> Non
         assert opened.tracking.get_experiment(run.experiment_id).name == "tides"
 
 
-def test_through_the_owner_of_the_home(server: Server, script: Path, tmp_path: Path) -> None:
+def test_through_the_owner_of_the_home(server: ControlPlane, script: Path, tmp_path: Path) -> None:
     run, child = _run(script, TIDEMILL_HOME=str(tmp_path / "home"))
     server.stop()
     _check(tmp_path / "home", run, child)
 
 
 def test_runs_are_searched_through_the_owner(
-    server: Server, script: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: ControlPlane, script: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TIDEMILL_TRACKING_URI", server.address)
     monkeypatch.setenv("TIDEMILL_CAPTURE", "0")
@@ -113,7 +113,7 @@ def test_runs_are_searched_through_the_owner(
         tm.search_runs(experiment_names=["nope"])
 
 
-def test_to_a_server_that_is_named(server: Server, script: Path, tmp_path: Path) -> None:
+def test_to_a_server_that_is_named(server: ControlPlane, script: Path, tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     run, child = _run(script, TIDEMILL_TRACKING_URI=server.address, TIDEMILL_HOME=str(elsewhere))
     server.stop()
@@ -208,7 +208,7 @@ def test_a_server_that_goes_away_in_the_middle_loses_nothing(
     home = tmp_path / "home"
     monkeypatch.setenv("TIDEMILL_HOME", str(home))
     monkeypatch.setenv("TIDEMILL_CAPTURE", "0")
-    server = Server(home)
+    server = ControlPlane(home)
     run = tm.start_run(run_name="patient")
     tm.log_metric("m", 1.0, step=1)
     server.kill()

@@ -9,12 +9,12 @@ import schemathesis
 from hypothesis import HealthCheck, given, settings
 from schemathesis.checks import not_a_server_error
 from schemathesis.schemas import BaseSchema
-from tests.server.mlflow.conftest import Server
+from tests.control_plane import ControlPlane
 
 
 @pytest.fixture(scope="module")
 def described(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BaseSchema]:
-    server = Server(tmp_path_factory.mktemp("described") / "home")
+    server = ControlPlane(tmp_path_factory.mktemp("described") / "home")
     try:
         yield schemathesis.openapi.from_url(f"{server.address}/openapi.json")
     finally:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import httpx
 import pytest
+from tests.control_plane import ControlPlane
 from tests.loop.conftest import Register, graphs, register
 from tests.server.browser import CHROMIUM, Browser
-from tests.server.mlflow.conftest import Server
 
 from tidemill.home import Home
 from tidemill.predictions.records import ShadowExample
@@ -31,7 +31,7 @@ def browser(tmp_path: Path) -> Iterator[Browser]:
 
 
 @pytest.fixture
-def server(tmp_path: Path, register: Register) -> Iterator[Server]:
+def server(tmp_path: Path, register: Register) -> Iterator[ControlPlane]:
     """A home with an endpoint `m` in the middle of a rollout, and a shadow."""
     with Home.open(tmp_path / "home") as home:
         for kind in ("good", "contrary", "good"):
@@ -78,14 +78,14 @@ def server(tmp_path: Path, register: Register) -> Iterator[Server]:
             ),
         )
         home.shadow_reports.keep(report, actor="loop")
-    running = Server(tmp_path / "home")
+    running = ControlPlane(tmp_path / "home")
     yield running
     running.stop()
 
 
 @pytest.mark.timeout(300)
 def test_an_endpoint_is_shown_and_its_buttons_say_first_what_they_change(
-    server: Server, browser: Browser
+    server: ControlPlane, browser: Browser
 ) -> None:
     browser.open(f"{server.address}/page/endpoint.html")
     browser.click("#content table a")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.server.mlflow.conftest import Server
+from tests.control_plane import ControlPlane
 
 from tidemill.core.clock import SystemClock
 from tidemill.monitoring.health.limits import ENDPOINT
@@ -23,8 +23,8 @@ from .test_pages import BROWSER, drawn
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    server = Server(tmp_path / "home")
+def server(tmp_path: Path) -> Iterator[ControlPlane]:
+    server = ControlPlane(tmp_path / "home")
     try:
         yield server
     finally:
@@ -38,7 +38,7 @@ def _asked(address: str, query: str = "") -> dict[str, Any]:
 
 
 @pytest.mark.timeout(240)
-def test_a_running_server_tells_how_it_fares(server: Server, tmp_path: Path) -> None:
+def test_a_running_server_tells_how_it_fares(server: ControlPlane, tmp_path: Path) -> None:
     clock = SystemClock()
     end = clock.monotonic() + 100
     while True:

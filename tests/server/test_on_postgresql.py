@@ -9,9 +9,9 @@ from pathlib import Path
 
 import httpx
 import pytest
+from tests.control_plane import ControlPlane
 from tests.environments import MLFLOW, python_with
-from tests.postgresql import Server as PostgreSql
-from tests.server.mlflow.conftest import Server
+from tests.postgresql import ControlPlane as PostgreSql
 
 FLOW = Path(__file__).parent / "mlflow" / "client_flow.py"
 PASSWORD = "p@ss:w/rd"
@@ -25,7 +25,7 @@ def test_what_the_client_logged_is_there_after_a_restart(
     python = python_with("mlflow", MLFLOW)
     home = tmp_path / "home"
     url = postgres.guard("whole", PASSWORD)
-    server = Server(home, "--database", url, PGPASSWORD=PASSWORD)
+    server = ControlPlane(home, "--database", url, PGPASSWORD=PASSWORD)
     try:
         _use(python, server.address, tmp_path)
         before = _found(server.address)
@@ -34,7 +34,9 @@ def test_what_the_client_logged_is_there_after_a_restart(
     assert before
     assert not (home / "tidemill.db").exists()
     assert all(PASSWORD.encode() not in f.read_bytes() for f in home.rglob("*") if f.is_file())
-    server = Server(home, PGPASSWORD=PASSWORD)  # the home remembers which database, no password
+    server = ControlPlane(
+        home, PGPASSWORD=PASSWORD
+    )  # the home remembers which database, no password
     try:
         assert _found(server.address) == before
     finally:

@@ -15,7 +15,7 @@ from urllib.request import urlopen
 
 import httpx
 import pytest
-from tests.server.mlflow.conftest import Server
+from tests.control_plane import ControlPlane
 
 import tidemill as tm
 from tidemill.core.references import Ref
@@ -33,10 +33,10 @@ FLAGS = (
 
 
 @pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ControlPlane]:
     if BROWSER is None:
         pytest.skip("No browser is installed.")
-    server = Server(tmp_path / "home")
+    server = ControlPlane(tmp_path / "home")
     monkeypatch.setenv("TIDEMILL_TRACKING_URI", server.address)
     monkeypatch.setenv("TIDEMILL_HOME", str(tmp_path / "elsewhere"))
     monkeypatch.setenv("TIDEMILL_CAPTURE", "0")
@@ -54,7 +54,7 @@ def drawn(address: str, folder: Path) -> str:
 
 
 @pytest.mark.timeout(300)
-def test_runs_are_listed_looked_at_and_compared(server: Server, tmp_path: Path) -> None:
+def test_runs_are_listed_looked_at_and_compared(server: ControlPlane, tmp_path: Path) -> None:
     ids = []
     for depth in (2, 3):
         with tm.start_run(run_name=f"depth <b>{depth}</b>") as run:
@@ -103,7 +103,7 @@ def test_a_run_shows_what_it_read_wrote_and_belongs_to(server: Server, tmp_path:
 
 
 @pytest.mark.timeout(120)
-def test_an_empty_home_says_what_to_do(server: Server, tmp_path: Path) -> None:
+def test_an_empty_home_says_what_to_do(server: ControlPlane, tmp_path: Path) -> None:
     assert "Nothing is deployed yet" in drawn(server.address, tmp_path)
     assert "No run is like that" in drawn(f"{server.address}/page/runs.html", tmp_path)
 
@@ -123,7 +123,7 @@ def test_a_model_is_followed_to_its_run_and_its_rows(tmp_path: Path) -> None:
                 now - timedelta(weeks=weeks), quality, predictions, endpoint="model", model="model"
             )
             home.db.write(partial(store.set_window, report=report))
-    server = Server(project / ".tidemill")
+    server = ControlPlane(project / ".tidemill")
     try:
         overview = drawn(server.address, tmp_path)
         assert f"nobody has asked since {now - timedelta(weeks=1):%Y-%m-%d}" in overview
@@ -151,7 +151,7 @@ def test_an_incident_is_drawn_with_its_figures_and_can_be_acknowledged_and_silen
         pytest.skip("No browser is installed.")
     with Home.open(tmp_path / "home") as home:
         an_incident(home)
-    server = Server(tmp_path / "home")
+    server = ControlPlane(tmp_path / "home")
     try:
         listed = drawn(f"{server.address}/page/incidents.html", tmp_path)
         assert "1 open, 1 in all" in listed

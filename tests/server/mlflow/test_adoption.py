@@ -13,8 +13,8 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from tests.control_plane import ControlPlane
 from tests.environments import MLFLOW, python_with, torch
-from tests.server.mlflow.conftest import Server
 
 
 def _tidemill(home: Path, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
@@ -50,7 +50,7 @@ def _answered(serving: str, model: str, body: dict[str, Any]) -> list[Any]:
 def test_models_that_the_client_registered_are_deployed_and_answer(tmp_path: Path) -> None:
     client = python_with("mlflow", MLFLOW)
     home = tmp_path / "home"
-    server = Server(home)
+    server = ControlPlane(home)
     try:
         _run(client, "client_models.py", server.address, tmp_path)
         serving = httpx.get(f"{server.address}/api/status", timeout=30).json()["serving"]
@@ -86,7 +86,7 @@ def test_a_pytorch_model_that_the_client_registered_answers(tmp_path: Path) -> N
     client = python_with("mlflow-torch", (*MLFLOW, "lightning", *torch()))
     home = tmp_path / "home"
     wheels = os.environ.get("PIP_FIND_LINKS", "")
-    server = Server(home, **({"UV_FIND_LINKS": wheels} if wheels else {}))
+    server = ControlPlane(home, **({"UV_FIND_LINKS": wheels} if wheels else {}))
     try:
         told = json.loads(_run(client, "client_torch.py", server.address, tmp_path))
         serving = httpx.get(f"{server.address}/api/status", timeout=30).json()["serving"]

@@ -7,8 +7,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from tests.control_plane import ControlPlane
 from tests.environments import MLFLOW, MLFLOW_A_YEAR_OLDER, python_with, torch
-from tests.server.mlflow.conftest import Server
 from tests.webhooks.receiver import receiving
 
 from tidemill.home import Home
@@ -74,7 +74,7 @@ def test_pytorch_logs_itself(address: str, tmp_path: Path) -> None:
 @pytest.mark.timeout(500)
 def test_the_client_is_told_of_models_by_webhooks(client: str, tmp_path: Path) -> None:
     with receiving() as receiver:
-        server = Server(tmp_path / "home", TIDEMILL_WEBHOOK_HOSTS=receiver.host)
+        server = ControlPlane(tmp_path / "home", TIDEMILL_WEBHOOK_HOSTS=receiver.host)
         try:
             said = _flow(client, "client_webhooks.py", tmp_path, server.address, receiver.url)
             assert said == "all done"

@@ -19,7 +19,7 @@ from urllib.parse import quote, urlsplit
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.server.mlflow.conftest import Server
+from tests.control_plane import ControlPlane
 
 CORE = "/api/2.0/mlflow"
 FILES = "/api/2.0/mlflow-artifacts/artifacts"
@@ -35,7 +35,7 @@ class Answer(NamedTuple):
 class Target:
     """A server that is talked to in bytes."""
 
-    def __init__(self, server: Server, folder: Path) -> None:
+    def __init__(self, server: ControlPlane, folder: Path) -> None:
         self.server = server
         self.folder = folder
         self.host = urlsplit(server.address).netloc
@@ -93,7 +93,7 @@ def _answer(connection: socket.socket) -> Answer:
 @pytest.fixture(scope="module")
 def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
     folder = tmp_path_factory.mktemp("hostile")
-    server = Server(folder / "home")
+    server = ControlPlane(folder / "home")
     try:
         yield Target(server, folder)
     finally:

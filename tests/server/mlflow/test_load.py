@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from tests.server.mlflow.conftest import Server
+from tests.control_plane import ControlPlane
 from tests.webhooks.receiver import receiving
 
 from tidemill.home import Home
@@ -89,7 +89,7 @@ def test_many_clients_at_once_lose_nothing(address: str) -> None:
 def test_what_was_acknowledged_survives_a_kill(tmp_path: Path, seed: int) -> None:
     """Batches are whole or absent, the database is sound, and the server starts again."""
     home = tmp_path / "home"
-    server = Server(home)
+    server = ControlPlane(home)
     acknowledged: list[tuple[str, int, str]] = []
     begun = threading.Event()
 
@@ -116,7 +116,7 @@ def test_what_was_acknowledged_survives_a_kill(tmp_path: Path, seed: int) -> Non
         server.kill()
     with closing(sqlite3.connect(home / "tidemill.db")) as raw:
         assert raw.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-    again = Server(home)
+    again = ControlPlane(home)
     again.stop()
     with Home.open(home) as opened:
         points = {
@@ -144,7 +144,7 @@ def test_a_webhook_survives_a_kill_of_the_server(tmp_path: Path) -> None:
     event = {"entity": "REGISTERED_MODEL", "action": "CREATED"}
     with receiving() as receiver:
         receiver.hold.clear()
-        server = Server(home, TIDEMILL_WEBHOOK_HOSTS=receiver.host)
+        server = ControlPlane(home, TIDEMILL_WEBHOOK_HOSTS=receiver.host)
         with closing(Client(server.address)) as client:
             hook = {"name": "h", "url": receiver.url, "events": [event]}
             assert client.post("webhooks", hook)[0] == 200
@@ -154,7 +154,7 @@ def test_a_webhook_survives_a_kill_of_the_server(tmp_path: Path) -> None:
         receiver.wait(1)
         server.kill()
         receiver.hold.set()
-        again = Server(home, TIDEMILL_WEBHOOK_HOSTS=receiver.host)
+        again = ControlPlane(home, TIDEMILL_WEBHOOK_HOSTS=receiver.host)
         try:
             taken = receiver.wait(21)
         finally:
@@ -179,7 +179,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.mark.timeout(180)
 def test_on_a_full_disk_reads_go_on_and_writes_come_back(small_disk: Path) -> None:
-    server = Server(small_disk / "home")
+    server = ControlPlane(small_disk / "home")
     try:
         client = Client(server.address)
         run = client.new_run()

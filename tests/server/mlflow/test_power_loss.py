@@ -4,24 +4,16 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
-import re
-import signal
-import subprocess
-import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from tests.control_plane import running
 from tests.system_calls import Call, after, calls, traced
 
 from tidemill.core import digest as digests
-from tidemill.storage.lock import read_owner
 
 CORE = "/api/2.0/mlflow"
 FILES = "/api/2.0/mlflow-artifacts/artifacts"
@@ -77,7 +69,8 @@ def trace(tmp_path_factory: pytest.TempPathFactory) -> Trace:
         connection.close()
         return json.loads(content) if content else {}
 
-    with _served(home, log) as address:
+    with running(home, under=traced(log)) as server:
+        address = server.address
         made = ask("run", "POST", f"{CORE}/runs/create", b'{"experiment_id": "0"}')
         run = made["run"]["info"]["run_id"]
         point = {"key": "needle_of_a_metric", "value": 1.5, "timestamp": 1, "step": 0}
@@ -85,32 +78,6 @@ def trace(tmp_path_factory: pytest.TempPathFactory) -> Trace:
         ask("batch", "POST", f"{CORE}/runs/log-batch", json.dumps(batch).encode())
         ask("file", "PUT", f"{FILES}/0/{run}/artifacts/needle_of_a_file.txt", CONTENT)
     return Trace(home, calls(log), clients)
-
-
-@contextmanager
-def _served(home: Path, log: Path) -> Iterator[str]:
-    command = [sys.executable, "-m", "tidemill", "up", "--home", str(home)]
-    server = subprocess.Popen(
-        [*traced(log), *command, "--port", "0", "--serve-port", "0"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    assert server.stdout is not None
-    line = next((part for part in server.stdout if "ready" in part), "")
-    found = re.search(r"http://[\d.]+:\d+", line)
-    assert found is not None, line
-    rest = threading.Thread(target=server.stdout.read, daemon=True)
-    rest.start()
-    try:
-        yield found[0]
-    finally:
-        owner = read_owner(home)
-        assert owner is not None
-        os.kill(owner.pid, signal.SIGTERM)
-        server.wait(60)
-        rest.join()
-        server.stdout.close()
 
 
 def test_a_batch_is_synced_before_its_answer(trace: Trace) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.server.mlflow.conftest import Server
+from tests.control_plane import ControlPlane
 
 from tidemill.core.clock import SystemClock
 from tidemill.home import Home
@@ -274,7 +274,7 @@ def test_of_a_file_that_is_broken_off_nothing_is_kept(address: str, run: str, se
 def test_a_server_that_is_to_end_does_not_wait_for_a_file_that_stopped(
     tmp_path: Path, sent: int
 ) -> None:
-    server = Server(tmp_path / "home")
+    server = ControlPlane(tmp_path / "home")
     body = {"experiment_id": "0", "start_time": 1_790_000_000_000}
     found = httpx.post(f"{server.address}{CORE}runs/create", json=body).json()
     path = _place(server.address, found["run"]["info"]["run_id"])
