@@ -5,15 +5,15 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
-from sqlalchemy import Table
 
 from tidemill import __version__
 from tidemill.exchange.errors import BadTarget, TargetExists
 from tidemill.exchange.whole import layout
+from tidemill.exchange.whole.holdings import Holdings
 from tidemill.exchange.whole.layout import Manifest
 from tidemill.exchange.whole.naming import name_files
 from tidemill.exchange.whole.tables import table_file, write_table
@@ -21,8 +21,6 @@ from tidemill.predictions.compaction import tidy
 from tidemill.predictions.reader import META, read_labels, read_predictions
 from tidemill.predictions.segments import KINDS, endpoints, files_of, held_still
 from tidemill.storage.blobs.errors import BlobDamaged
-from tidemill.storage.blobs.protocol import BlobStore
-from tidemill.storage.db.engine import Database
 from tidemill.storage.db.migration import heads
 from tidemill.storage.folders import sync_folder
 from tidemill.storage.living import living
@@ -35,27 +33,11 @@ class Exporter:
     """Writes out everything that a home keeps.
 
     Args:
-        db: The database.
-        tables: The tables of all rooms.
-        blobs: The stored files.
-        predictions: The letterbox.
-        runs: Where runs have their logs.
+        home: Where it lies.
     """
 
-    def __init__(
-        self,
-        *,
-        db: Database,
-        tables: Sequence[Table],
-        blobs: BlobStore,
-        predictions: Path,
-        runs: Path,
-    ) -> None:
-        self._db = db
-        self._tables = tables
-        self._blobs = blobs
-        self._predictions = predictions
-        self._runs = runs
+    def __init__(self, home: Holdings) -> None:
+        self._home = home
 
     def write(self, folder: Path, *, on_progress: Progress | None = None) -> Manifest:
         """Write an export; a part of one that an interruption left is begun anew.
@@ -96,19 +78,19 @@ class Exporter:
 
     def _write_tables(self, part: Path) -> tuple[dict[str, int], set[str]]:
         """Write all tables as of one moment, and say which stored files were alive then."""
-        with self._db.read() as connection:
+        with self._home.db.read() as connection:
             rows = {
                 table_file(table): write_table(connection, table, part / table_file(table))
-                for table in sorted(self._tables, key=lambda t: t.name)
+                for table in sorted(self._home.tables, key=lambda t: t.name)
             }
-            return rows, living(connection, self._tables, self._blobs, folders=())
+            return rows, living(connection, self._home.tables, self._home.blobs, folders=())
 
     def _write_blob(self, part: Path, digest: str) -> int:
         target = part / layout.BLOBS / digest[:2] / digest[2:]
         target.parent.mkdir(parents=True, exist_ok=True)
         hasher = hashlib.sha256()
         size = 0
-        with self._blobs.open(digest) as stream, target.open("xb") as out:
+        with self._home.blobs.open(digest) as stream, target.open("xb") as out:
             while chunk := stream.read(CHUNK):
                 hasher.update(chunk)
                 out.write(chunk)
@@ -122,19 +104,19 @@ class Exporter:
         return size
 
     def _write_logs(self, part: Path) -> None:
-        for path in sorted(self._runs.glob("*/*/*.log")):
+        for path in sorted(self._home.runs.glob("*/*/*.log")):
             if path.is_file() and not path.is_symlink():
-                _copy(path, part / layout.LOGS / path.relative_to(self._runs))
+                _copy(path, part / layout.LOGS / path.relative_to(self._home.runs))
 
     def _write_predictions(self, part: Path) -> None:
         """Copy the letterbox as it is, for workers and monitor, and write it as Parquet."""
         target = part / layout.PREDICTIONS
-        for endpoint in endpoints(self._predictions):
+        for endpoint in endpoints(self._home.predictions):
             for kind in KINDS:
-                tidy(self._predictions, endpoint, kind)
-            with held_still(self._predictions, endpoint):
-                for path in files_of(self._predictions, endpoint):
-                    _copy(path, target / path.relative_to(self._predictions))
+                tidy(self._home.predictions, endpoint, kind)
+            with held_still(self._home.predictions, endpoint):
+                for path in files_of(self._home.predictions, endpoint):
+                    _copy(path, target / path.relative_to(self._home.predictions))
         for folder in sorted(target.iterdir()) if target.is_dir() else []:
             predictions, _ = read_predictions(target, folder.name)
             labels, _ = read_labels(target, folder.name)

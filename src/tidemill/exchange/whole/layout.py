@@ -57,8 +57,9 @@ tables/ROOM/NAME.parquet
                  each of them), and shadows (how they compare with what was answered)
     monitoring   windows (what was found in each stretch of predictions), blocks (the sums of each
                  stretch of time), health (the machine, processes and endpoints), hours (how much
-                 came in each), what is standing, and the monitor's own state: its rows of late, and
-                 labels that are pending
+                 came in each), what is standing, and the monitor's own state: its rows of late,
+                 labels that are pending, accounts of the versions in rollouts, and counted (what
+                 each of their requests was counted for)
     alerts       alerts, the conditions that they wait for, incidents, silences, and the outbox
                  (messages that were and are to be sent)
     journal      facts: everything that happened, in order, with who and why; and subscriptions:

@@ -7,20 +7,19 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import msgspec
-from sqlalchemy import Connection, Table
+from sqlalchemy import Connection
 
 from tidemill.core import digest as digests
 from tidemill.exchange.errors import BadSource, HomeNotEmpty, SourceNotFound
 from tidemill.exchange.whole import layout
+from tidemill.exchange.whole.holdings import Holdings
 from tidemill.exchange.whole.layout import Manifest
 from tidemill.exchange.whole.tables import is_empty, read_table, table_file
 from tidemill.predictions.segments import endpoints, files_of
-from tidemill.storage.blobs.protocol import BlobStore
-from tidemill.storage.db.engine import Database
 from tidemill.storage.db.migration import heads
 
 Progress = Callable[[int, int], None]
@@ -31,27 +30,11 @@ class Restorer:
     """Fills an empty home.
 
     Args:
-        db: The database.
-        tables: The tables of all rooms, those first that others point to.
-        blobs: The stored files.
-        predictions: The letterbox.
-        runs: Where runs have their logs.
+        home: Where everything is to lie.
     """
 
-    def __init__(
-        self,
-        *,
-        db: Database,
-        tables: Sequence[Table],
-        blobs: BlobStore,
-        predictions: Path,
-        runs: Path,
-    ) -> None:
-        self._db = db
-        self._tables = tables
-        self._blobs = blobs
-        self._predictions = predictions
-        self._runs = runs
+    def __init__(self, home: Holdings) -> None:
+        self._home = home
 
     def read(self, folder: Path, *, on_progress: Progress | None = None) -> Manifest:
         """Take in an export.
@@ -66,19 +49,19 @@ class Restorer:
             HomeNotEmpty: The home holds something already; nothing was changed.
         """
         manifest = read_manifest(folder)
-        with self._db.read() as connection:
+        with self._home.db.read() as connection:
             self._require_empty(connection)
         self._take_blobs(folder, manifest, on_progress)
         letterbox = folder / layout.PREDICTIONS
         for endpoint in endpoints(letterbox):
-            _take_files(files_of(letterbox, endpoint), letterbox, self._predictions)
+            _take_files(files_of(letterbox, endpoint), letterbox, self._home.predictions)
         logs = folder / layout.LOGS
-        _take_files(sorted(logs.glob("*/*/*.log")), logs, self._runs)
-        self._db.write(lambda c: self._take_rows(c, folder, manifest))
+        _take_files(sorted(logs.glob("*/*/*.log")), logs, self._home.runs)
+        self._home.db.write(lambda c: self._take_rows(c, folder, manifest))
         return manifest
 
     def _require_empty(self, connection: Connection) -> None:
-        for table in self._tables:
+        for table in self._home.tables:
             if not is_empty(connection, table):
                 raise HomeNotEmpty(
                     f"The home holds something already: there are rows in {table.name}.",
@@ -94,7 +77,7 @@ class Restorer:
                 expected=f"the {manifest.blobs:,} that its {layout.MANIFEST} tells of",
             )
         for done, (digest, path) in enumerate(names, 1):
-            if not self._blobs.has(digest) and self._blobs.put(path).digest != digest:
+            if not self._home.blobs.has(digest) and self._home.blobs.put(path).digest != digest:
                 raise BadSource(
                     f"{path} has changed since it was exported.",
                     expected="the bytes that its name promises",
@@ -105,7 +88,7 @@ class Restorer:
 
     def _take_rows(self, connection: Connection, folder: Path, manifest: Manifest) -> None:
         self._require_empty(connection)
-        for table in self._tables:
+        for table in self._home.tables:
             name = table_file(table)
             count = read_table(connection, table, folder / name)
             if count != manifest.rows.get(name):
