@@ -163,7 +163,7 @@ def test_what_is_refused_of_one_run_holds_up_no_other(
     with tm.start_run(run_name="fine") as fine:
         tm.log_metric("m", 2.0)
     monkeypatch.setenv("TIDEMILL_OFFLINE", "0")
-    server = Server(home)
+    server = ControlPlane(home)
     try:
         assert run(["runs", "sync", "--home", str(home)]) == 6
         told = capsys.readouterr()

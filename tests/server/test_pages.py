@@ -76,7 +76,9 @@ def test_runs_are_listed_looked_at_and_compared(server: ControlPlane, tmp_path: 
 
 
 @pytest.mark.timeout(300)
-def test_a_run_shows_what_it_read_wrote_and_belongs_to(server: Server, tmp_path: Path) -> None:
+def test_a_run_shows_what_it_read_wrote_and_belongs_to(
+    server: ControlPlane, tmp_path: Path
+) -> None:
     outer = tm.start_run(run_name="outer", description="said <i>so</i>")
     with outer, tm.start_run(run_name="inner", nested=True) as inner:
         pass
