@@ -14,7 +14,17 @@ _POLL = 0.1
 
 
 class JobFailed(TidemillError):
-    """What ran in the owner failed."""
+    """What ran in the owner failed.
+
+    Args:
+        what: What happened, in words.
+        status: The HTTP status of its cause, by which the exit code is chosen.
+    """
+
+    def __init__(self, what: str, status: int | None = None) -> None:
+        super().__init__(what)
+        # Others stand for several kinds of trouble, and so for several exit codes.
+        self.status = status if status in (400, 404, 409) else None
 
 
 class WhichModel(Usage):
@@ -39,7 +49,7 @@ def follow(session: Session, job: Any, output: Output) -> Any:
     if sys.stderr.isatty() and shown:
         sys.stderr.write("\r\033[K")
     if job.error is not None:
-        raise JobFailed(job.error)
+        raise JobFailed(job.error, job.status)
     return job
 
 

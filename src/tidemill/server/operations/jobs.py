@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from tidemill.core.errors import TidemillError
 from tidemill.core.ids import Ids
+from tidemill.server.encoding import status_of
 from tidemill.server.operations.errors import UnderWay, UnknownOperation
 from tidemill.server.operations.records import Job
 
@@ -52,7 +53,7 @@ class Jobs:
             try:
                 work(job)
             except TidemillError as error:
-                job.error, job.code = str(error), error.code
+                job.error, job.code, job.status = str(error), error.code, status_of(error)
             except Exception as error:
                 job.error, job.code = f"{type(error).__name__}: {error}", "INTERNAL"
             job.done = True

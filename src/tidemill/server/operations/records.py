@@ -78,6 +78,7 @@ class Job(msgspec.Struct, kw_only=True):
         version: The model version that was packed.
         error: What went wrong.
         code: The error's code.
+        status: The HTTP status that it would have had, had anybody waited.
     """
 
     id: str
@@ -90,6 +91,7 @@ class Job(msgspec.Struct, kw_only=True):
     version: ModelVersion | None = None
     error: str | None = None
     code: str | None = None
+    status: int | None = None
 
     def show(self, step: str) -> None:
         """Say what it is doing."""
