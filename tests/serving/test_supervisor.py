@@ -413,5 +413,5 @@ def test_a_taken_port_is_known_at_once(tmp_path: Path, bundles: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        with pytest.raises(OSError, match="in use"):
+        with pytest.raises(PortTaken, match="in use"):
             Supervisor(**folders(tmp_path, bundles), port=taken.getsockname()[1])
