@@ -36,6 +36,29 @@ def _register(home: Home, name: str) -> None:
     home.registry.register_files(name, f"s3://bucket/{name}", actor=ME)
 
 
+def test_a_run_that_says_little_is_told_with_what_it_says(home: Home) -> None:
+    tags = {"mlflow.source.name": "train.py", "mlflow.source.git.commit": "abc123"}
+    experiment = home.tracking.experiment("e").id
+    run = home.tracking.start_run(experiment, actor=ME, name="p", tags=tags)
+    home.catalogue.create("m", actor=ME)
+    home.registry.register_files("m", f"runs:/{run.id}/model", actor=ME, run_id=run.id)
+    sent = record(Ids(home.clock), at=micros(home.clock.now()))
+    deliver(home.predictions_folder, Ids(home.clock), sent)
+    links = home.tracer.trace(sent.ids[0]).links
+    assert [link.what for link in links] == ["prediction", "model version", "run", "code"]
+    assert links[2].facts == {"name": "p", "status": "RUNNING", "started by": ME}
+    assert links[3].facts == {"commit": "abc123", "program": "train.py"}
+
+
+def test_a_run_that_is_not_here_is_named(home: Home) -> None:
+    home.catalogue.create("m", actor=ME)
+    home.registry.register_files("m", "s3://bucket/m", actor=ME, run_id="f" * 32)
+    sent = record(Ids(home.clock), at=micros(home.clock.now()))
+    deliver(home.predictions_folder, Ids(home.clock), sent)
+    last = home.tracer.trace(sent.ids[0]).links[-1]
+    assert (last.reference, last.facts) == (f"run:{'f' * 32}", {"status": "not here"})
+
+
 def _version(home: Home, prediction: str) -> Link:
     (found,) = (
         link for link in home.tracer.trace(prediction).links if link.what == "model version"

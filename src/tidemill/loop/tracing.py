@@ -5,6 +5,7 @@ prediction → deployment decision → model version → run → code, environme
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from tidemill.registry.events import ModelRenamed
 from tidemill.registry.records import ModelVersion
 from tidemill.registry.service import Registry
 from tidemill.serving.events import Deployed, RolloutMoved, TrafficChanged
+from tidemill.tracking.records import Run
 from tidemill.tracking.service import Tracking
 
 _TRAFFIC = (Deployed.type, RolloutMoved.type, TrafficChanged.type)
@@ -119,30 +121,12 @@ class Tracer:
     def _origin(self, version: ModelVersion) -> list[Link]:
         if version.run_id is None:
             return []
-        run = self._tracking.get(version.run_id)
-        tags = run.tags
-        facts = {
-            "experiment": run.tags.get("tidemill.model", ""),
-            "status": run.status,
-            "started by": run.actor,
-            "seed": tags.get("tidemill.seed", ""),
-        }
-        links = [Link(what="run", reference=f"run:{run.id}", time=run.started, facts=facts)]
-        code = {"digest": tags.get("tidemill.code", ""), "commit": tags.get("tidemill.commit", "")}
-        links.append(
-            Link(
-                what="code", reference=f"code:{code['digest'][:12]}", time=None, facts=_known(code)
-            )
-        )
-        surroundings = tags.get("tidemill.environment", "")
-        links.append(
-            Link(
-                what="environment",
-                reference=f"environment:{surroundings[:12]}",
-                time=None,
-                facts={"digest": surroundings},
-            )
-        )
+        try:
+            run = self._tracking.get(version.run_id)
+        except NotFound:
+            gone = {"status": "not here"}
+            return [Link(what="run", reference=f"run:{version.run_id}", time=None, facts=gone)]
+        links = [_run_link(run), *_made_of(run.tags)]
         if version.dataset is not None:
             links.append(self._rows(version.dataset))
         return links
@@ -227,6 +211,35 @@ def _version_link(version: ModelVersion, before: dict[str, str]) -> Link:
     return Link(
         what="model version", reference=str(version.ref), time=version.created, facts=_known(facts)
     )
+
+
+def _run_link(run: Run) -> Link:
+    facts = {
+        "name": run.name,
+        "experiment": run.tags.get("tidemill.model", ""),
+        "status": run.status,
+        "started by": run.actor,
+        "seed": run.tags.get("tidemill.seed", ""),
+    }
+    return Link(what="run", reference=f"run:{run.id}", time=run.started, facts=_known(facts))
+
+
+def _made_of(tags: Mapping[str, str]) -> list[Link]:
+    """Return the code and the environment of a run, as far as it says them."""
+    digest = tags.get("tidemill.code", "")
+    commit = tags.get("tidemill.commit") or tags.get("mlflow.source.git.commit", "")
+    source = "" if digest else tags.get("mlflow.source.name", "")
+    code = _known({"digest": digest, "commit": commit, "program": source})
+    links = []
+    if code:
+        name = f"code:{(digest or commit)[:12] or source}"
+        links.append(Link(what="code", reference=name, time=None, facts=code))
+    surroundings = tags.get("tidemill.environment", "")
+    if surroundings:
+        name = f"environment:{surroundings[:12]}"
+        facts = {"digest": surroundings}
+        links.append(Link(what="environment", reference=name, time=None, facts=facts))
+    return links
 
 
 def _known(facts: dict[str, Any]) -> dict[str, Any]:
