@@ -75,6 +75,7 @@ def test_runs_are_found_shown_and_compared(home: Path, capsys: pytest.CaptureFix
     assert "Run with id=zzz not found. Expected" in ask("show", "zzz", code=3)
     assert "auc\t0.9\tnan\t≠" in ask("compare", last, middle)
     ask("delete", last)
+    assert "RUNNING, deleted" in ask("show", last)
     assert names("--deleted") == ["c"]
     ask("restore", last)
     assert names("--limit", "1") == ["c"]

@@ -103,7 +103,8 @@ def _tell(context: Context, detail: RunDetail, files: Sequence[Artifact]) -> Non
     from tidemill.cli.output import size
 
     run, links = detail.run, detail.links
-    context.output.write(f"{run.id}  {run.name}  {run.status}  {run.started:%Y-%m-%d %H:%M}")
+    stands = run.status if run.lifecycle == "active" else f"{run.status}, {run.lifecycle}"
+    context.output.write(f"{run.id}  {run.name}  {stands}  {run.started:%Y-%m-%d %H:%M}")
     models = [(m.model_id, "read") for m in links.read]
     models += [(m.model_id, "written") for m in links.written]
     tables: tuple[tuple[str, Iterable[Sequence[object]]], ...] = (

@@ -115,7 +115,7 @@ async function detail(id) {
   const shown = Object.fromEntries(Object.entries(tags).filter(([key]) => !key.startsWith("mlflow.log-model")));
   const top = element("div", { className: "bartop" },
     element("h2", { className: `dot ${run.info.status}`, textContent: run.info.run_name || id }),
-    element("span", { textContent: `${run.info.status.toLowerCase()} · ${moment(run.info.start_time)} · ${lasted(run.info)} · ${run.info.user_id}` }),
+    element("span", { textContent: `${run.info.status.toLowerCase()}${run.info.lifecycle_stage === "deleted" ? ", deleted" : ""} · ${moment(run.info.start_time)} · ${lasted(run.info)} · ${run.info.user_id}` }),
     element("span", { textContent: id }));
   const note = element("p", { className: "note", textContent: tags["mlflow.note.content"] || "" });
   const left = element("div", {}, facts("Metrics", Object.fromEntries(metrics.map((m) => [m.key, m.value]))), facts("Params", named(run.data.params)));
