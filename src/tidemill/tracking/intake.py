@@ -18,7 +18,7 @@ from tidemill.core.ids import Ids
 from tidemill.core.references import Ref
 from tidemill.journal.service import Journal
 from tidemill.storage.db.engine import Database
-from tidemill.tracking import events, model_store, store
+from tidemill.tracking import events, links, model_store, store
 from tidemill.tracking.entries import keep_points, point_row
 from tidemill.tracking.errors import NotActive, TrackingError
 from tidemill.tracking.records import (
@@ -121,12 +121,12 @@ class Intake:
                 fresh.on_conflict_do_update(index_elements=["id"], set_=ended, where=unfinished),
                 rows,
             )
-            for run, links in given:
+            for run, joined in given:
                 _add_entries(connection, store.params, "run_id", run.id, run.params)
                 _add_entries(connection, store.tags, "run_id", run.id, run.tags)
-                store.add_inputs(connection, run.id, links.datasets)
-                store.add_links(connection, run.id, "in", links.read)
-                store.add_links(connection, run.id, "out", links.written)
+                links.add_inputs(connection, run.id, joined.datasets)
+                links.add_links(connection, run.id, "in", joined.read)
+                links.add_links(connection, run.id, "out", joined.written)
 
         if given:
             self._db.write(work)
@@ -216,8 +216,8 @@ class Intake:
             "artifacts": (store.artifacts, "run_id"),
         }
         counted = {name: self._count(*place, run_ids) for name, place in tables.items()}
-        links = self._count(store.inputs, "run_id", run_ids)
-        return Held(**counted, inputs=links + self._count(store.links, "run_id", run_ids))
+        inputs = self._count(store.inputs, "run_id", run_ids)
+        return Held(**counted, inputs=inputs + self._count(store.links, "run_id", run_ids))
 
     def held_of_models(self, model_ids: Sequence[str]) -> Held:
         """Return how much is kept of some logged models."""

@@ -14,7 +14,7 @@ from tidemill.journal.service import Journal
 from tidemill.storage.blobs.protocol import BlobStore
 from tidemill.storage.db.engine import Database
 from tidemill.storage.db.search import Page, condition, ordering, page
-from tidemill.tracking import search, store
+from tidemill.tracking import links, search, store
 from tidemill.tracking.errors import (
     ArtifactNotFound,
     RunNotFound,
@@ -70,7 +70,7 @@ class Reading(Experiments):
         """
         with self._db.read() as connection:
             rows = store.read_rows(connection, store.runs.c.id == row_of(connection, run_id))
-            return store.read_details(connection, rows)[0]
+            return links.read_details(connection, rows)[0]
 
     def runs(self, experiment_id: str | None = None, *, limit: int = 100) -> list[Run]:
         """Return the newest runs, of one experiment or of all."""
@@ -133,19 +133,19 @@ class Reading(Experiments):
 
         def read(most: int, offset: int) -> list[RunDetail]:
             with self._db.read() as connection:
-                return store.read_details(connection, rows(connection, most, offset))
+                return links.read_details(connection, rows(connection, most, offset))
 
         return page(read, limit, token)
 
     def links(self, run_ids: Sequence[str]) -> dict[str, RunLinks]:
         """Return what some runs read and wrote, by run; those that did neither are left out."""
         with self._db.read() as connection:
-            return store.read_links(connection, run_ids)
+            return links.read_links(connection, run_ids)
 
     def datasets_of(self, experiment_ids: Sequence[str], *, limit: int) -> list[DatasetSummary]:
         """Return the datasets that runs of some experiments read, each once."""
         with self._db.read() as connection:
-            return store.read_summaries(connection, experiment_ids, limit)
+            return links.read_summaries(connection, experiment_ids, limit)
 
     def history(
         self, run_id: str, key: str, *, limit: int | None = None, offset: int = 0

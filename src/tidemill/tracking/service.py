@@ -14,7 +14,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 from tidemill.core.errors import nearest
 from tidemill.core.events import Event
 from tidemill.core.references import Ref
-from tidemill.tracking import entries, events, model_store, store
+from tidemill.tracking import entries, events, links, model_store, store
 from tidemill.tracking.errors import (
     BadArtifactPath,
     NotActive,
@@ -184,9 +184,9 @@ class Tracking(Reading):
 
         def work(connection: Connection) -> None:
             _require_active(connection, run_id)
-            store.add_inputs(connection, run_id, datasets)
-            store.add_links(connection, run_id, "in", read)
-            store.add_links(connection, run_id, "out", written)
+            links.add_inputs(connection, run_id, datasets)
+            links.add_links(connection, run_id, "in", read)
+            links.add_links(connection, run_id, "out", written)
 
         self._db.write(work)
 

@@ -10,7 +10,6 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-import msgspec
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -38,18 +37,11 @@ from tidemill.storage.db.schema import metadata
 from tidemill.storage.db.types import Moment, Record
 from tidemill.tracking.records import (
     Artifact,
-    DatasetInput,
-    DatasetSummary,
     Experiment,
     Metric,
-    ModelLink,
     Run,
-    RunDetail,
-    RunLinks,
     Tag,
 )
-
-CONTEXT = "mlflow.data.context"
 
 experiments = Table(
     "tracking_experiments",
@@ -321,21 +313,11 @@ def runs_of(
     ]
 
 
-def read_details(connection: Connection, rows: Sequence[Row[Any]]) -> list[RunDetail]:
-    """Return the runs of some rows with all that hangs on them."""
-    ids = [row.id for row in rows]
-    values, joined = read_newest(connection, ids), read_links(connection, ids)
-    return [
-        RunDetail(run, tuple(values.get(run.id, ())), joined.get(run.id, RunLinks()))
-        for run in runs_of(connection, rows, values)
-    ]
-
-
 def read_newest(connection: Connection, ids: Sequence[str]) -> dict[str, list[Metric]]:
     """Return the newest point of every metric of some runs, by run."""
     columns = "run_id, key, value, timestamp, step, nan"
     found: dict[str, list[Metric]] = {}
-    for run_id, key, value, timestamp, step, nan in _owned(
+    for run_id, key, value, timestamp, step, nan in owned(
         connection, newest, columns, "run_id", ids, " ORDER BY run_id, key"
     ):
         point = Metric(key, math.nan if nan else value, timestamp, step)
@@ -404,61 +386,6 @@ def read_experiments(
     return [Experiment(**row._mapping, tags=notes.get(row.id, {})) for row in rows]
 
 
-def add_inputs(connection: Connection, run_id: str, read: Iterable[DatasetInput]) -> None:
-    """Keep which datasets a run read, each once."""
-    rows = [
-        {"run_id": run_id, "context": entry.tags.get(CONTEXT)} | msgspec.structs.asdict(entry)
-        for entry in read
-    ]
-    if rows:
-        connection.execute(inserting(connection, inputs).on_conflict_do_nothing(), rows)
-
-
-def read_summaries(
-    connection: Connection, experiment_ids: Sequence[str], limit: int
-) -> list[DatasetSummary]:
-    """Return the datasets that runs of some experiments read, each once."""
-    columns = (runs.c.experiment_id, inputs.c.name, inputs.c.digest, inputs.c.context)
-    joined = inputs.join(runs, runs.c.id == inputs.c.run_id)
-    query = select(*columns).select_from(joined).distinct().order_by(*columns).limit(limit)
-    where = (runs.c.experiment_id.in_(list(experiment_ids)), runs.c.lifecycle == "active")
-    return [DatasetSummary(**row._mapping) for row in connection.execute(query.where(*where))]
-
-
-def add_links(connection: Connection, run_id: str, way: str, models: Iterable[ModelLink]) -> None:
-    """Keep which models a run read (`in`) or wrote (`out`), each once."""
-    rows = [
-        {"run_id": run_id, "way": way, "model_id": link.model_id, "step": link.step}
-        for link in models
-    ]
-    if rows:
-        connection.execute(inserting(connection, links).on_conflict_do_nothing(), rows)
-
-
-def read_links(connection: Connection, ids: Sequence[str]) -> dict[str, RunLinks]:
-    """Return what some runs read and wrote, by run; those that did neither are left out."""
-    datasets: dict[str, list[DatasetInput]] = {}
-    models: dict[tuple[str, str], list[ModelLink]] = {}
-    # Most runs read nothing that is told here.
-    reading = sorted({row[0] for row in _owned(connection, inputs, "run_id", "run_id", ids)})
-    for part in _parts(reading):
-        for row in connection.execute(select(inputs).where(inputs.c.run_id.in_(part))):
-            fields = {k: v for k, v in row._mapping.items() if k not in {"run_id", "context"}}
-            datasets.setdefault(row.run_id, []).append(DatasetInput(**fields))
-    for run_id, way, model_id, step in _owned(
-        connection, links, "run_id, way, model_id, step", "run_id", ids
-    ):
-        models.setdefault((run_id, way), []).append(ModelLink(model_id, step))
-    return {
-        run_id: RunLinks(
-            datasets=tuple(datasets.get(run_id, ())),
-            read=tuple(models.get((run_id, "in"), ())),
-            written=tuple(models.get((run_id, "out"), ())),
-        )
-        for run_id in {*datasets, *(run_id for run_id, _ in models)}
-    }
-
-
 def read_artifacts(
     connection: Connection, run_id: str, *where: ColumnElement[bool]
 ) -> list[Artifact]:
@@ -506,12 +433,12 @@ def by_owner(
 ) -> dict[str, dict[str, str]]:
     """Return params or tags of several owners, by owner and key."""
     found: dict[str, dict[str, str]] = {}
-    for identifier, key, value in _owned(connection, table, f"{owner}, key, value", owner, ids):
+    for identifier, key, value in owned(connection, table, f"{owner}, key, value", owner, ids):
         found.setdefault(identifier, {})[key] = value
     return found
 
 
-def _owned(
+def owned(
     connection: Connection,
     table: Table,
     columns: str,
@@ -524,11 +451,12 @@ def _owned(
     Only the ids come from outside, and they are bound.
     """
     mark = "?" if connection.dialect.paramstyle == "qmark" else "%s"
-    for part in _parts(ids):
+    for part in parts(ids):
         marks = ", ".join([mark] * len(part))
         query = f"SELECT {columns} FROM {table.name} WHERE {owner} IN ({marks}){order}"  # noqa: S608
         yield from driver_of(connection).execute(query, tuple(part)).fetchall()
 
 
-def _parts(ids: Sequence[str]) -> Iterable[Sequence[str]]:
+def parts(ids: Sequence[str]) -> Iterable[Sequence[str]]:
+    """Part ids into as many as one statement takes."""
     return (ids[start : start + 500] for start in range(0, len(ids), 500))
