@@ -37,11 +37,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from tidemill.predictions.finding import find_prediction, latest_predictions
 from tidemill.predictions.reader import read_labels, read_predictions
+from tidemill.predictions.reading import scan
 from tidemill.predictions.stretches import read_stretch
 root, year = Path(sys.argv[1]), datetime(2013, 1, 1, tzinfo=UTC)
 assert read_predictions(root, "e")[0].height == 3
 assert read_labels(root, "e")[0].height == 1
 assert read_stretch(root, "e", year, year.replace(year=2014)).height == 3
+assert scan(root, "e", labels=True).collect().height == 3
 assert [find_prediction(root, i).id for i in latest_predictions(root, "e")]
 assert find_prediction(root, "named").record.features == {"temp": [0.0], "area": ["north"]}
 assert "pandas" not in sys.modules

@@ -251,7 +251,7 @@ def _verify(path: Path, rows: pl.DataFrame) -> None:
     Raises:
         DamagedArchive: It is not what was to be written.
     """
-    found = pl.from_arrow(pq.read_table(path))
+    found = pl.from_arrow(archive.table_in(path))
     assert isinstance(found, pl.DataFrame)
     if not found.equals(rows):
         raise DamagedArchive(

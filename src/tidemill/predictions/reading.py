@@ -140,7 +140,8 @@ def _is_within(day: str, since: datetime | None, until: datetime | None) -> bool
 def _empty(kind: Kind) -> pl.LazyFrame:
     import pyarrow as pa
 
-    table = pa.table({n: pa.array([], t) for n, t in _SCHEMAS[kind].items()})
+    # Of an empty list Arrow asks pandas, where that is installed, whether it knows it.
+    table = pa.table({n: pa.nulls(0, t) for n, t in _SCHEMAS[kind].items()})
     frame = pl.from_arrow(table)
     assert isinstance(frame, pl.DataFrame)
     last = "prediction" if kind == "predictions" else "label"

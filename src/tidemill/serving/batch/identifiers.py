@@ -21,7 +21,7 @@ def make_ids(ids: Ids, count: int) -> pa.Array:
         (True, [True, True, True])
     """
     if count == 0:
-        return pa.array([], pa.string())
+        return pa.nulls(0, pa.string())
     millis, start, tails = ids.reserve(count)
     steps = np.arange(start, start + count, dtype=np.uint64)
     stamps = np.uint64(millis) + (steps >> np.uint64(12))
