@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from tidemill.home import Home
 from tidemill.server.mlflow.door import MlflowDoor
+from tidemill.server.mlflow.routes import Rooms
 
 
 def mlflow_door(home: Home) -> MlflowDoor:
@@ -14,7 +15,7 @@ def mlflow_door(home: Home) -> MlflowDoor:
     def is_under_way(run_id: str) -> bool:
         return home.pipelines.is_under_way(run_id)
 
-    return MlflowDoor(
+    rooms = Rooms(
         home.tracking,
         home.logged_models,
         home.registry,
@@ -23,6 +24,7 @@ def mlflow_door(home: Home) -> MlflowDoor:
         home.webhooks,
         is_under_way=is_under_way,
     )
+    return MlflowDoor(rooms)
 
 
 def for_mlflow(home: Home, address: str, run_id: str) -> Mapping[str, str]:

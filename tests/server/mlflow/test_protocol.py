@@ -21,6 +21,7 @@ from tidemill.registry.service import Registry
 from tidemill.server.app import LOCAL
 from tidemill.server.guard import Guard
 from tidemill.server.mlflow.door import MlflowDoor
+from tidemill.server.mlflow.routes import Rooms
 from tidemill.storage.blobs.local import LocalBlobs
 from tidemill.storage.db.engine import Database
 from tidemill.tracking.logged_models import LoggedModels
@@ -56,7 +57,7 @@ def ask(
     webhooks: Webhooks,
 ) -> Ask:
     lineage = Lineage(db, clock)
-    door = MlflowDoor(
+    rooms = Rooms(
         Tracking(db, blobs, journal, clock, ids),
         LoggedModels(db, blobs, journal, clock, ids),
         Registry(db, journal, lineage, clock),
@@ -64,7 +65,7 @@ def ask(
         blobs,
         webhooks,
     )
-    app = Guard(door, LOCAL)
+    app = Guard(MlflowDoor(rooms), LOCAL)
 
     def call(method: str, path: str, **options: Any) -> httpx.Response:
         async def send() -> httpx.Response:

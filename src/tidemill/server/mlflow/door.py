@@ -17,8 +17,6 @@ from urllib.parse import quote
 import msgspec
 
 from tidemill.core.errors import TidemillError
-from tidemill.registry.catalogue import Catalogue
-from tidemill.registry.service import Registry
 from tidemill.server.guard import App, Receive, Scope, Send
 from tidemill.server.inflow import Inflow
 from tidemill.server.mlflow.artifacts import UploadOfRun, media_type
@@ -27,11 +25,7 @@ from tidemill.server.mlflow.paths import FILES, PREFIXES, UPLOAD, canonical, not
 from tidemill.server.mlflow.records import Answer
 from tidemill.server.mlflow.requests import read_body, read_query
 from tidemill.server.mlflow.routes import Rooms, Route, openers, routes, writers
-from tidemill.storage.blobs.protocol import BlobStore
-from tidemill.tracking.logged_models import LoggedModels
 from tidemill.tracking.records import Artifact
-from tidemill.tracking.service import Tracking
-from tidemill.webhooks.service import Webhooks
 
 logger = logging.getLogger(__name__)
 
@@ -54,26 +48,10 @@ class MlflowDoor:
     """What MLflow's client speaks to.
 
     Args:
-        tracking: Experiments and runs.
-        models: Logged models.
-        registry: Registered models and their versions.
-        catalogue: What people write about them.
-        blobs: Where bundles lie.
-        webhooks: Who is told what happens to them.
-        is_under_way: Tells whether a pipeline is running a run, whose end is not for others to say.
+        rooms: Who translates for it.
     """
 
-    def __init__(
-        self,
-        tracking: Tracking,
-        models: LoggedModels,
-        registry: Registry,
-        catalogue: Catalogue,
-        blobs: BlobStore,
-        webhooks: Webhooks,
-        is_under_way: Callable[[str], bool] = lambda _: False,
-    ) -> None:
-        rooms = Rooms(tracking, models, registry, catalogue, blobs, webhooks, is_under_way)
+    def __init__(self, rooms: Rooms) -> None:
         self._artifacts = rooms.artifacts
         self._routes = routes(rooms)
         self._openers = openers(rooms)

@@ -79,7 +79,7 @@ class Rooms:
         catalogue: What people write about them.
         blobs: Where bundles lie.
         webhooks: Who is told what happens to them.
-        is_under_way: Tells whether a pipeline is running a run.
+        is_under_way: Tells whether a pipeline is running a run, whose end is not for others to say.
     """
 
     def __init__(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
@@ -12,10 +13,14 @@ from tidemill.lineage.records import Edge
 from tidemill.loop.records import Change
 from tidemill.models.bundle import open_bundle
 from tidemill.models.records import Manifest
+from tidemill.pipelines.records import PipelineRun
 from tidemill.registry.records import AliasChange, Model, ModelVersion
 from tidemill.server.operations.records import Job
 from tidemill.server.operations.subject import USER, Subject, changes
 from tidemill.serving.routes import Runtime
+
+if TYPE_CHECKING:  # a running server has no use for the pipelines' service yet
+    from tidemill.pipelines.service import Progress
 
 Depth = Annotated[int, msgspec.Meta(ge=1, le=10)]
 
@@ -66,31 +71,19 @@ class Models(Subject):
     @changes
     def train(self, model: str) -> Job:
         """Train, judge, register and roll out; runs on in the background."""
-        self._home.trainer.model_policy(model)
-        return self._jobs.start(
-            lambda job: setattr(
-                job,
-                "run",
-                self._home.controller.train(
-                    model, actor=USER, on_progress=lambda _, s: job.show(s.name)
-                ),
-            ),
-            f"train {model}",
+        return self._begun(
+            "train",
+            model,
+            lambda told: self._home.controller.train(model, actor=USER, on_progress=told),
         )
 
     @changes
     def check(self, model: str) -> Job:
         """Train and judge the working tree's model, and stop there."""
-        self._home.trainer.model_policy(model)
-        return self._jobs.start(
-            lambda job: setattr(
-                job,
-                "run",
-                self._home.trainer.check(
-                    model, actor=USER, on_progress=lambda _, s: job.show(s.name)
-                ),
-            ),
-            f"check {model}",
+        return self._begun(
+            "check",
+            model,
+            lambda told: self._home.trainer.check(model, actor=USER, on_progress=told),
         )
 
     @changes
@@ -133,3 +126,12 @@ class Models(Subject):
         version = self._version(ref)
         said = reason or "It was approved by hand."
         return self._home.registry.approve(version.model, version.version, reason=said, actor=USER)
+
+    def _begun(self, what: str, model: str, work: Callable[[Progress], PipelineRun]) -> Job:
+        """Begin with what is done to a model of the policy, which runs on in the background."""
+        self._home.trainer.model_policy(model)
+
+        def run(job: Job) -> None:
+            job.run = work(lambda _, step: job.show(step.name))
+
+        return self._jobs.start(run, f"{what} {model}")
