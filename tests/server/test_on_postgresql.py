@@ -11,7 +11,7 @@ import httpx
 import pytest
 from tests.control_plane import ControlPlane
 from tests.environments import MLFLOW, python_with
-from tests.postgresql import ControlPlane as PostgreSql
+from tests.postgresql import Server as PostgreSql
 
 FLOW = Path(__file__).parent / "mlflow" / "client_flow.py"
 PASSWORD = "p@ss:w/rd"
