@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.server.mlflow.conftest import Server
+from tests.control_plane import ControlPlane
 
 from tidemill.cli.entry import run
 from tidemill.home import Home
@@ -38,7 +38,7 @@ def home(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
     if request.param == "here":
         yield folder
         return
-    server = Server(folder)
+    server = ControlPlane(folder)
     try:
         yield folder
     finally:

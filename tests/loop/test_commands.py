@@ -149,5 +149,5 @@ def test_a_backtest_is_told_as_text_json_and_page_and_exits_6_over_its_limits(
     assert found["changed"] > 0.9
     assert {s["value"] for s in found["segments"]} == {"3.0", "4.0"}
     assert found["changed_interval"][0] > 0.5
-    empty = typed("backtest", "m@1", "--since", "2099-01-01", code=1)
+    empty = typed("backtest", "m@1", "--since", "2099-01-01", code=3)
     assert "recorded nothing in that stretch" in empty.stderr

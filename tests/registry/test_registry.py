@@ -90,7 +90,7 @@ class TestRegistering:
         assert registry.models() == []
 
     def test_refuses_a_name_with_a_version(self, registry: Registry) -> None:
-        with pytest.raises(BadModelName, match="without '@'"):
+        with pytest.raises(BadModelName, match="cannot contain '@'"):
             register(registry, model="delay@3")
 
 

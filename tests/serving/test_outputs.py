@@ -40,7 +40,7 @@ def test_an_answer_is_whole_json(
     signature: str, data: list[Any], shapes: list[Any], identifier: str | None
 ) -> None:
     outputs = outputs_of(SIGNATURES[signature])
-    written = Frame(outputs, 7).filled(b'"e%b"', 2, data, ["x", "y"], identifier)
+    written = Frame(outputs, 7).filled(b'"e%b"', 2, data, "x,y", identifier)
     expected = {
         "model_name": "e%b",
         "model_version": "7",
