@@ -13,11 +13,11 @@ import pytest
 
 from tidemill.core.errors import Usage
 from tidemill.datasets.errors import UnreadableData
+from tidemill.datasets.sketches import Numbers
 from tidemill.monitoring import distances
 from tidemill.monitoring.comparison import NotATable, Prepared, compare, prepare
 from tidemill.monitoring.errors import UnreadableReference
 from tidemill.monitoring.measures import measure
-from tidemill.monitoring.sketches import Numbers
 
 GOLDEN = Path(__file__).parent / "golden"
 PEERS: dict[str, Any] = json.loads((GOLDEN / "peers.json").read_text())

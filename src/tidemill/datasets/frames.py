@@ -16,6 +16,8 @@ from tidemill.datasets.errors import UnreadableData
 
 _MAGIC = b"PAR1"
 _LEAST_PARQUET = 12
+_BATCH = 1 << 18
+"""Rows of a part of a table."""
 
 
 def scan(path: Path, contract: Contract | None = None) -> pl.LazyFrame:
@@ -59,6 +61,16 @@ def collect(frame: pl.LazyFrame, name: str) -> pl.DataFrame:
     """
     with _reading(name):
         return frame.collect(engine="streaming")
+
+
+def batches(frame: pl.LazyFrame, name: str) -> Iterator[pl.DataFrame]:
+    """Go through a table in parts, in bounded memory.
+
+    Raises:
+        UnreadableData: A part of it is damaged or does not have the type that it should.
+    """
+    with _reading(name):
+        yield from frame.collect_batches(chunk_size=_BATCH, engine="streaming")
 
 
 def schema_of(frame: pl.LazyFrame, name: str) -> pl.Schema:

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from tidemill.monitoring.sketches import Form, Names, Numbers, Sketch
+from tidemill.datasets.sketches import Form, Names, Numbers, Sketch
 
 Floats = NDArray[np.float64]
 Kind = Literal["numeric", "categorical"]

@@ -9,12 +9,12 @@ from typing import Any
 import msgspec
 
 from tidemill.core.errors import Usage
+from tidemill.datasets.sketches import POINTS, Names, Sketch
 from tidemill.monitoring.columns import Kind, kind_of
 from tidemill.monitoring.compared import ColumnComparison, ComparedTables
 from tidemill.monitoring.drift import benjamini_hochberg
 from tidemill.monitoring.measures import measure
 from tidemill.monitoring.prepared import Prepared, prepare, sketch_column
-from tidemill.monitoring.sketches import POINTS, Names, Sketch
 from tidemill.monitoring.tables import NotATable, Table, in_threads, open_table, table
 
 __all__ = ["Comparison", "NotATable", "Prepared", "compare", "prepare", "table"]

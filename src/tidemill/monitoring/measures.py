@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tidemill.datasets.sketches import Floats, Names, Numbers, Sketch
 from tidemill.monitoring import distances
 from tidemill.monitoring.blocks import MOST_CATEGORIES
 from tidemill.monitoring.compared import ColumnComparison
-from tidemill.monitoring.sketches import Floats, Names, Numbers, Sketch
 from tidemill.monitoring.steps import Steps, distance_moved, widest_gap
 
 MOST_BARS = 12

@@ -10,9 +10,7 @@ import msgspec
 import numpy as np
 import polars as pl
 
-from tidemill.monitoring.columns import Kind, kind_of, sketch
-from tidemill.monitoring.errors import UnreadableReference
-from tidemill.monitoring.sketches import (
+from tidemill.datasets.sketches import (
     MOST_NAMES,
     POINTS,
     Counts,
@@ -25,6 +23,8 @@ from tidemill.monitoring.sketches import (
     Sketch,
     merge_names,
 )
+from tidemill.monitoring.columns import Kind, kind_of, sketch
+from tidemill.monitoring.errors import UnreadableReference
 from tidemill.monitoring.tables import Table, in_threads, open_table
 
 EXACT_NAMES = 100_000

@@ -11,10 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import wasserstein_distance
 
-from tidemill.monitoring.columns import names_of
-from tidemill.monitoring.distances import kolmogorov_smirnov
-from tidemill.monitoring.measures import gaps, shares_by_tenths, shares_in_bins
-from tidemill.monitoring.sketches import (
+from tidemill.datasets.sketches import (
     Gathering,
     Moments,
     Names,
@@ -22,6 +19,9 @@ from tidemill.monitoring.sketches import (
     merge_names,
     merge_numbers,
 )
+from tidemill.monitoring.columns import names_of
+from tidemill.monitoring.distances import kolmogorov_smirnov
+from tidemill.monitoring.measures import gaps, shares_by_tenths, shares_in_bins
 
 _VALUES = st.lists(
     st.one_of(st.integers(-5, 5).map(float), st.floats(-1e6, 1e6, width=32)),

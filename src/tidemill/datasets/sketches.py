@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from tidemill.monitoring.ranks import STRETCH, ascending, values_at
+from tidemill.datasets.ranks import STRETCH, ascending, values_at
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from tidemill.monitoring.ranks import ascending, values_at
+from tidemill.datasets.ranks import ascending, values_at
 
 _MANY = 60_000
 _FINITE = st.floats(allow_nan=False, allow_infinity=False)
