@@ -10,7 +10,14 @@ import polars as pl
 
 from tidemill.datasets.frames import batches, collect
 from tidemill.datasets.records import ColumnProfile
-from tidemill.datasets.sketches import MOST_NAMES, POINTS, Gathering, Names, Numbers, merge_names
+from tidemill.datasets.sketches import (
+    MOST_NAMES,
+    POINTS,
+    Gathering,
+    NamesGathering,
+    Numbers,
+    count_names,
+)
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 TOP = 10
@@ -21,7 +28,6 @@ EXACT = 1_000_000
 read off sketches. A quantile's rank is off by 0.1 % of the rows at the most, and what is rarer than
 one row in thousands may be missing among the most frequent."""
 _SHAPELESS = (pl.List, pl.Struct, pl.Array, pl.Object, pl.Binary)
-_TOGETHER = 16
 
 
 def profile(frame: pl.LazyFrame, *, name: str = "The table") -> tuple[ColumnProfile, ...]:
@@ -87,8 +93,8 @@ def _places(i: int, column: str, dtype: pl.DataType) -> list[pl.Expr]:
 def _sketched(frame: pl.LazyFrame, schema: Mapping[str, pl.DataType], name: str) -> dict[str, Any]:
     """Return the same, read a part after the other."""
     numbers = {c: Gathering() for c, dtype in schema.items() if dtype.is_numeric()}
-    named: dict[str, list[Names]] = {
-        c: []
+    named = {
+        c: NamesGathering(MOST_NAMES)
         for c, dtype in schema.items()
         if not (dtype.is_numeric() or dtype.is_temporal() or isinstance(dtype, _SHAPELESS))
     }
@@ -96,29 +102,18 @@ def _sketched(frame: pl.LazyFrame, schema: Mapping[str, pl.DataType], name: str)
         for column, gathering in numbers.items():
             values = batch[column].cast(pl.Float64).fill_null(np.nan).to_numpy()
             gathering.add(Numbers.of(values, points=POINTS))
-        for column, parts in named.items():
-            parts.append(_names(batch[column]))
-            if len(parts) == _TOGETHER:
-                parts[:] = [merge_names(parts, MOST_NAMES)]
+        for column, names in named.items():
+            names.add(count_names(batch[column], MOST_NAMES))
     found: dict[str, Any] = {}
     for i, column in enumerate(schema):
         if column in numbers:
             values = numbers[column].result().quantiles(np.array(QUANTILES))
             found |= {f"{i}.q{q}": v for q, v in zip(QUANTILES, values.tolist(), strict=False)}
         elif column in named:
-            whole = merge_names(named[column])
+            whole = named[column].result()
             pairs = zip(whole.names[:TOP], whole.counts[:TOP].tolist(), strict=True)
             found[f"{i}.top"] = [{"value": value, "count": many} for value, many in pairs]
     return found
-
-
-def _names(values: pl.Series) -> Names:
-    texts = values.drop_nulls().cast(pl.String).alias("value")
-    kept = texts.value_counts(sort=True, name="count").head(MOST_NAMES)
-    counts: list[int] = kept["count"].to_list()
-    other = len(texts) - sum(counts)
-    pairs = zip(kept["value"].to_list(), counts, strict=True)
-    return Names.of(dict(pairs), missing=values.null_count(), other=other)
 
 
 def _profile(i: int, column: str, dtype: pl.DataType, answer: dict[str, Any]) -> ColumnProfile:

@@ -14,6 +14,7 @@ from typing import Literal
 
 import msgspec
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from tidemill.datasets.ranks import STRETCH, ascending, values_at
@@ -277,6 +278,30 @@ class Names(msgspec.Struct, frozen=True, kw_only=True):
 Sketch = Numbers | Names
 
 
+def count_names(values: pl.Series, most: int) -> Names:
+    """Count a column's values by name, and keep the most frequent.
+
+    Example:
+        >>> count_names(pl.Series(["b", "a", "b", None]), most=10).names
+        ('b', 'a')
+    """
+    named = values if isinstance(values.dtype, pl.String) else values.cast(pl.String)
+    counted = named.rename("name").drop_nulls().value_counts(name="count")
+    missing = values.null_count()
+    lost, first = 0, 0
+    if counted.height > most:
+        ranked = counted.sort(["count", "name"], descending=[True, False])
+        first = int(ranked["count"][most])
+        lost = len(values) - missing - int(ranked["count"].head(most).sum())
+        counted = ranked.head(most)
+    kept = dict(zip(counted["name"].to_list(), counted["count"].to_list(), strict=True))
+    whole = Names.of(kept, missing=missing, other=lost)
+    if not lost:
+        return whole
+    error = first / max(len(values) - missing, 1)
+    return Names(names=whole.names, counts=whole.counts, other=lost, missing=missing, error=error)
+
+
 def merge_numbers(parts: Sequence[Numbers], points: int | None = None) -> Numbers:
     """Return the sketch of all parts together.
 
@@ -366,6 +391,30 @@ class Gathering:
         if not parts:
             return Numbers(points=np.zeros(0))
         return merge_numbers(parts, self._points)
+
+
+class NamesGathering:
+    """Merges sketches of categories as they come, in constant memory.
+
+    Args:
+        most: How many categories a merged sketch keeps.
+        together: How many sketches are merged at once.
+    """
+
+    def __init__(self, most: int = MOST_NAMES, together: int = 16) -> None:
+        self._most = most
+        self._together = together
+        self._waiting: list[Names] = []
+
+    def add(self, part: Names) -> None:
+        """Take in one more."""
+        self._waiting.append(part)
+        if len(self._waiting) == self._together:
+            self._waiting = [merge_names(self._waiting, self._most)]
+
+    def result(self) -> Names:
+        """Return the sketch of everything so far."""
+        return merge_names(self._waiting, self._most) if self._waiting else Names.of({})
 
 
 def _kept(finite: Floats, kept: int) -> Floats:

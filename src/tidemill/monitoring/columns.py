@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from tidemill.datasets.sketches import Form, Names, Numbers, Sketch
+from tidemill.datasets.sketches import Form, Names, Numbers, Sketch, count_names
 
 Floats = NDArray[np.float64]
 Kind = Literal["numeric", "categorical"]
@@ -63,29 +63,10 @@ def numbers_of(values: pl.Series) -> Floats:
 
 
 def names_of(values: pl.Series, most: int) -> Names:
-    """Count a column's values by name, and keep the most frequent.
-
-    Example:
-        >>> names_of(pl.Series(["b", "a", "b", None]), most=10).names
-        ('b', 'a')
-    """
+    """Count a column's values by name, as `count_names` does; all are missing that have none."""
     if kind_of(values.dtype) is None:
         return Names(counts=np.zeros(0, dtype=np.int64), missing=len(values))
-    named = values if isinstance(values.dtype, pl.String) else values.cast(pl.String)
-    counted = named.rename("name").drop_nulls().value_counts(name="count")
-    missing = values.null_count()
-    lost, first = 0, 0
-    if counted.height > most:
-        ranked = counted.sort(["count", "name"], descending=[True, False])
-        first = int(ranked["count"][most])
-        lost = len(values) - missing - int(ranked["count"].head(most).sum())
-        counted = ranked.head(most)
-    kept = dict(zip(counted["name"].to_list(), counted["count"].to_list(), strict=True))
-    whole = Names.of(kept, missing=missing, other=lost)
-    if not lost:
-        return whole
-    error = first / max(len(values) - missing, 1)
-    return Names(names=whole.names, counts=whole.counts, other=lost, missing=missing, error=error)
+    return count_names(values, most)
 
 
 def sketch(values: pl.Series, kind: Kind, *, points: int | None, names: int) -> Sketch:

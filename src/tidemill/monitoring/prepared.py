@@ -19,9 +19,9 @@ from tidemill.datasets.sketches import (
     Gathering,
     Moments,
     Names,
+    NamesGathering,
     Numbers,
     Sketch,
-    merge_names,
 )
 from tidemill.monitoring.columns import Kind, kind_of, sketch
 from tidemill.monitoring.errors import UnreadableReference
@@ -29,7 +29,6 @@ from tidemill.monitoring.tables import Table, in_threads, open_table
 
 EXACT_NAMES = 100_000
 _MAGIC = b"TMREF1\n"
-_TOGETHER = 16
 
 
 class Prepared(msgspec.Struct, frozen=True, kw_only=True):
@@ -139,13 +138,11 @@ def _gathered(parts: Iterator[Sketch], points: int) -> Numbers:
 
 
 def _gathered_names(parts: Iterator[Sketch]) -> Names:
-    waiting: list[Names] = []
+    gathering = NamesGathering()
     for part in parts:
         assert isinstance(part, Names)
-        waiting.append(part)
-        if len(waiting) == _TOGETHER:
-            waiting = [merge_names(waiting, MOST_NAMES)]
-    return merge_names(waiting, MOST_NAMES) if waiting else Names.of({})
+        gathering.add(part)
+    return gathering.result()
 
 
 class _StoredNumbers(msgspec.Struct, frozen=True, tag="numbers"):
